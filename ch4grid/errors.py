@@ -15,7 +15,13 @@ class Ch4gridError(Exception):
     exit_code = 1
 
     def __init__(
-        self, what: str, *, where: object = "", expected: object = "", found: object = "", fix: str = ""
+        self,
+        what: str,
+        *,
+        where: object = "",
+        expected: object = "",
+        found: object = "",
+        fix: str = "",
     ) -> None:
         place = f"{where}: " if str(where) else ""
         parts = [f"{place}{what}."]

@@ -46,7 +46,11 @@ class CausalGraph:
             raise ValueError(
                 f"CausalGraph: probability has shape {shape}, expected ({len(self.ecosystems)}, {p + 1}, {p}, lags)"
             )
-        if not (np.isfinite(self.probability).all() and 0 <= self.probability.min() and self.probability.max() <= 1):
+        if not (
+            np.isfinite(self.probability).all()
+            and self.probability.min() >= 0
+            and self.probability.max() <= 1
+        ):
             raise ValueError("CausalGraph: link probabilities must be finite and lie in [0, 1]")
 
     @property
@@ -57,7 +61,7 @@ class CausalGraph:
     @property
     def max_lag(self) -> int:
         """Longest lag [months]."""
-        return self.probability.shape[3] - 1
+        return int(self.probability.shape[3]) - 1
 
     def parents(self, ecosystem: str, node: str, *, top: int, floor: float) -> tuple[Parent, ...]:
         """The up to `top` most probable links into `node` above `floor`, most probable first, ties by name and lag.
@@ -75,7 +79,9 @@ class CausalGraph:
             for lag in range(self.max_lag + 1)
             if table[i, lag] >= floor
         ]
-        return tuple(sorted(links, key=lambda link: (-link.probability, link.driver, link.lag))[:top])
+        return tuple(
+            sorted(links, key=lambda link: (-link.probability, link.driver, link.lag))[:top]
+        )
 
     def randomised(self, seed: int) -> "CausalGraph":
         """A graph of equal density whose links are dealt anew: the random-DAG control."""
@@ -83,7 +89,9 @@ class CausalGraph:
         shuffled = self.probability.copy()
         for table in shuffled.reshape(-1, *shuffled.shape[2:]):
             table[:] = rng.permutation(table.ravel()).reshape(table.shape)
-        return replace(self, probability=shuffled, provenance={"control": "randomised", "seed": seed})
+        return replace(
+            self, probability=shuffled, provenance={"control": "randomised", "seed": seed}
+        )
 
     def to_json(self) -> str:
         """The graph as a versioned JSON document."""
@@ -107,7 +115,9 @@ class CausalGraph:
         """
         document = json.loads(text)
         if document.get("format") != FORMAT:
-            raise ValueError(f"CausalGraph: format is {document.get('format')!r}, expected {FORMAT!r}")
+            raise ValueError(
+                f"CausalGraph: format is {document.get('format')!r}, expected {FORMAT!r}"
+            )
         return cls(
             drivers=tuple(document["drivers"]),
             target=document["target"],

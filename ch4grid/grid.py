@@ -82,33 +82,52 @@ class Grid:
     @property
     def latitude(self) -> Float:
         """Cell centres (latitude) [degrees_north], ascending."""
-        return self.latitude_bounds.mean(axis=1)
+        return np.asarray(self.latitude_bounds.mean(axis=1))
 
     @property
     def longitude(self) -> Float:
         """Cell centres (longitude) [degrees_east], ascending from -180."""
-        return self.longitude_bounds.mean(axis=1)
+        return np.asarray(self.longitude_bounds.mean(axis=1))
 
     @cached_property
     def cell_area(self) -> Float:
         """Exact WGS84 areas (latitude, longitude) [m2]."""
         rows, columns = self.shape
-        return np.repeat(zone_area(self.latitude_bounds)[:, None] / columns, columns, axis=1).reshape(rows, columns)
+        return np.repeat(
+            zone_area(self.latitude_bounds)[:, None] / columns, columns, axis=1
+        ).reshape(rows, columns)
 
     @property
     def coords(self) -> dict[str, xr.DataArray]:
         """CF coordinates latitude and longitude."""
         attrs = {
-            "latitude": {"units": "degrees_north", "standard_name": "latitude", "long_name": "latitude", "axis": "Y"},
-            "longitude": {"units": "degrees_east", "standard_name": "longitude", "long_name": "longitude", "axis": "X"},
+            "latitude": {
+                "units": "degrees_north",
+                "standard_name": "latitude",
+                "long_name": "latitude",
+                "axis": "Y",
+            },
+            "longitude": {
+                "units": "degrees_east",
+                "standard_name": "longitude",
+                "long_name": "longitude",
+                "axis": "X",
+            },
         }
         values = {"latitude": self.latitude, "longitude": self.longitude}
-        return {n: xr.DataArray(values[n], dims=n, attrs=attrs[n] | {"bounds": f"{n}_bnds"}) for n in values}
+        return {
+            n: xr.DataArray(values[n], dims=n, attrs=attrs[n] | {"bounds": f"{n}_bnds"})
+            for n in values
+        }
 
-    def cell_of(self, latitude: Float, longitude: Float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def cell_of(
+        self, latitude: Float, longitude: Float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row and column (n) of the cells that contain the points; longitudes of any convention."""
         rows, columns = self.shape
-        row = np.clip(np.floor((np.asarray(latitude) + 90.0) / self.resolution).astype(np.int64), 0, rows - 1)
+        row = np.clip(
+            np.floor((np.asarray(latitude) + 90.0) / self.resolution).astype(np.int64), 0, rows - 1
+        )
         west = np.mod(np.asarray(longitude) + 180.0, 360.0)
         column = np.clip(np.floor(west / self.resolution).astype(np.int64), 0, columns - 1)
         return row, column

@@ -23,16 +23,25 @@ def check_sites(sites: xr.Dataset, gas: Gas) -> xr.Dataset:
     """
     where = "SITES"
     _require(sites, {gas.flux: ("site", "time"), f"{gas.flux}_coverage": ("site", "time")}, where)
-    _require(sites, {n: ("site",) for n in ("latitude", "longitude", "ecosystem", "cluster")}, where)
+    _require(
+        sites, dict.fromkeys(("latitude", "longitude", "ecosystem", "cluster"), ("site",)), where
+    )
     _units(sites, {gas.flux: FLUX_UNITS, f"{gas.flux}_coverage": "1"}, where)
-    _units(sites, {str(n): VARIABLES[str(n)].units for n in sites.data_vars if n in VARIABLES}, where)
+    _units(
+        sites, {str(n): VARIABLES[str(n)].units for n in sites.data_vars if n in VARIABLES}, where
+    )
     _time(sites, where)
     _unique(sites, "site", where)
     unknown = sorted(set(sites["ecosystem"].values.tolist()) - set(ECOSYSTEMS))
     if unknown:
         raise InputError("unknown ecosystem class", where=where, expected=ECOSYSTEMS, found=unknown)
     if sites.attrs.get("step") not in ("month", "week"):
-        raise InputError("attribute 'step' is wrong", where=where, expected="month or week", found=sites.attrs.get("step"))
+        raise InputError(
+            "attribute 'step' is wrong",
+            where=where,
+            expected="month or week",
+            found=sites.attrs.get("step"),
+        )
     return sites
 
 
@@ -48,7 +57,12 @@ def check_drivers(drivers: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
     _require(drivers, {"driver_status": cube, "valid_fraction": cube}, where)
     missing = sorted(set(names) - set(present))
     if missing:
-        raise InputError("predictors are missing", where=where, expected=list(names), found=f"no {', '.join(missing)}")
+        raise InputError(
+            "predictors are missing",
+            where=where,
+            expected=list(names),
+            found=f"no {', '.join(missing)}",
+        )
     for name in present:
         _require(drivers, {name: cube if "time" in drivers[name].dims else cube[1:]}, where)
         check_range(drivers[name], where)
@@ -88,8 +102,10 @@ def check_flux(flux: xr.Dataset, gas: Gas) -> xr.Dataset:
     block = ("ecosystem", "time", "latitude", "longitude")
     density = f"{gas.flux}_density"
     _require(flux, {density: ("member", *block)}, where)
-    _require(flux, {f"{density}_variance": block, f"{density}_quantile": ("quantile", *block)}, where)
-    _require(flux, {n: block[1:] for n in ("dissimilarity_index", "quality_flag")}, where)
+    _require(
+        flux, {f"{density}_variance": block, f"{density}_quantile": ("quantile", *block)}, where
+    )
+    _require(flux, dict.fromkeys(("dissimilarity_index", "quality_flag"), block[1:]), where)
     _require(flux, {"ecosystem_fraction": block}, where)
     _units(flux, {density: FLUX_UNITS, f"{density}_quantile": FLUX_UNITS}, where)
     _time(flux, where)
@@ -105,7 +121,12 @@ def check_budget(budget: xr.DataArray) -> xr.DataArray:
     """
     where = "BUDGET"
     if budget.dims != ("member", "time", "ecosystem", "region"):
-        raise InputError("wrong dimensions", where=where, expected="member, time, ecosystem, region", found=budget.dims)
+        raise InputError(
+            "wrong dimensions",
+            where=where,
+            expected="member, time, ecosystem, region",
+            found=budget.dims,
+        )
     _units(budget.to_dataset(name="budget"), {"budget": BUDGET_UNITS}, where)
     return budget
 
@@ -113,16 +134,28 @@ def check_budget(budget: xr.DataArray) -> xr.DataArray:
 def _require(ds: xr.Dataset, dims: Mapping[str, Dims], where: str) -> None:
     for name, expected in dims.items():
         if name not in ds.variables:
-            raise InputError(f"variable {name!r} is missing", where=where, expected=name, found=sorted(map(str, ds.variables)))
+            raise InputError(
+                f"variable {name!r} is missing",
+                where=where,
+                expected=name,
+                found=sorted(map(str, ds.variables)),
+            )
         if ds[name].dims != expected:
-            raise InputError(f"variable {name!r} has wrong dimensions", where=where, expected=expected, found=ds[name].dims)
+            raise InputError(
+                f"variable {name!r} has wrong dimensions",
+                where=where,
+                expected=expected,
+                found=ds[name].dims,
+            )
 
 
 def _units(ds: xr.Dataset, units: Mapping[str, str], where: str) -> None:
     for name, expected in units.items():
         found = ds[name].attrs.get("units")
         if found != expected:
-            raise InputError(f"variable {name!r} has wrong units", where=where, expected=expected, found=found)
+            raise InputError(
+                f"variable {name!r} has wrong units", where=where, expected=expected, found=found
+            )
 
 
 def _time(ds: xr.Dataset, where: str) -> None:
@@ -132,7 +165,11 @@ def _time(ds: xr.Dataset, where: str) -> None:
     if not (time.is_monotonic_increasing and time.is_unique):
         raise InputError("time is not strictly increasing", where=where, found=f"{len(time)} steps")
     if ds.attrs.get("step", "month") == "month" and bool((time.day != 1).any()):
-        raise InputError("months are not labelled by their first day", where=where, found=str(time[time.day != 1][0]))
+        raise InputError(
+            "months are not labelled by their first day",
+            where=where,
+            found=str(time[time.day != 1][0]),
+        )
 
 
 def _unique(ds: xr.Dataset, dim: Hashable, where: str) -> None:
@@ -145,5 +182,8 @@ def _ascending(ds: xr.Dataset, names: Sequence[str], where: str) -> None:
     for name in names:
         if not bool((np.diff(ds[name].values) > 0).all()):
             raise InputError(
-                f"{name} is not ascending", where=where, expected="south to north, west to east", found=ds[name].values[:2]
+                f"{name} is not ascending",
+                where=where,
+                expected="south to north, west to east",
+                found=ds[name].values[:2],
             )

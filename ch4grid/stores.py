@@ -32,8 +32,8 @@ class Workspace:
         if not any(c in pattern for c in "*?["):
             found = [base] if base.exists() else []
         else:
-            anchor = Path(*[p for p in base.parts[: _first_wild(base.parts)]])
-            found = sorted(anchor.glob("/".join(base.parts[_first_wild(base.parts) :])))
+            wild = _first_wild(base.parts)
+            found = sorted(Path(*base.parts[:wild]).glob("/".join(base.parts[wild:])))
         if not found:
             raise InputError(
                 "no such file",
@@ -72,7 +72,9 @@ def sha256_file(path: Path) -> str:
 
 def sha256_json(value: Any) -> str:
     """SHA-256 of a JSON-able value in canonical form, hexadecimal."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 class Fingerprints:
@@ -84,11 +86,17 @@ class Fingerprints:
 
     def __init__(self, memory: Path) -> None:
         self.memory = memory
-        self._table: dict[str, list[Any]] = json.loads(memory.read_text()) if memory.exists() else {}
+        self._table: dict[str, list[Any]] = (
+            json.loads(memory.read_text()) if memory.exists() else {}
+        )
 
     def of(self, paths: Iterable[Path]) -> dict[str, str]:
         """File name to SHA-256 for every path; directories (Zarr stores) count their files."""
-        files = [f for p in paths for f in ([p] if p.is_file() else sorted(q for q in p.rglob("*") if q.is_file()))]
+        files = [
+            f
+            for p in paths
+            for f in ([p] if p.is_file() else sorted(q for q in p.rglob("*") if q.is_file()))
+        ]
         digests = {str(f): self._digest(f) for f in files}
         if digests:
             write_atomic(self.memory, json.dumps(self._table, sort_keys=True).encode())

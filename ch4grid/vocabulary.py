@@ -24,11 +24,17 @@ class Variable:
     @property
     def attrs(self) -> dict[str, str]:
         """CF attributes of the variable."""
-        attrs = {"units": self.units, "long_name": self.long_name, "cell_methods": self.cell_methods}
+        attrs = {
+            "units": self.units,
+            "long_name": self.long_name,
+            "cell_methods": self.cell_methods,
+        }
         return attrs | ({"standard_name": self.standard_name} if self.standard_name else {})
 
 
-def _static(name: str, units: str, long_name: str, valid: tuple[float, float], standard: str | None = None) -> Variable:
+def _static(
+    name: str, units: str, long_name: str, valid: tuple[float, float], standard: str | None = None
+) -> Variable:
     return Variable(name, units, long_name, valid, standard, cell_methods="area: mean")
 
 
@@ -41,25 +47,52 @@ DYNAMIC: dict[str, Variable] = {
     v.name: v
     for v in (
         Variable("tas", "K", "air temperature at 2 m", (180.0, 335.0), "air_temperature"),
-        Variable("vpd", "Pa", "vapour pressure deficit at 2 m", (0.0, 12000.0), "water_vapor_saturation_deficit_in_air"),
+        Variable(
+            "vpd",
+            "Pa",
+            "vapour pressure deficit at 2 m",
+            (0.0, 12000.0),
+            "water_vapor_saturation_deficit_in_air",
+        ),
         Variable("pr", "kg m-2 s-1", "precipitation", (0.0, 0.01), "precipitation_flux"),
         Variable("ps", "Pa", "surface air pressure", (40000.0, 110000.0), "surface_air_pressure"),
         Variable("sfcWind", "m s-1", "wind speed at 10 m", (0.0, 60.0), "wind_speed"),
         Variable(
-            "rsds", "W m-2", "downwelling shortwave radiation", (0.0, 600.0), "surface_downwelling_shortwave_flux_in_air"
+            "rsds",
+            "W m-2",
+            "downwelling shortwave radiation",
+            (0.0, 600.0),
+            "surface_downwelling_shortwave_flux_in_air",
         ),
         Variable("tsl", "K", "soil temperature, 0 to 7 cm", (180.0, 345.0), "soil_temperature"),
         Variable(
-            "mrsos", "kg m-2", "water in the soil layer 0 to 7 cm", (0.0, 70.0), "mass_content_of_water_in_soil_layer"
+            "mrsos",
+            "kg m-2",
+            "water in the soil layer 0 to 7 cm",
+            (0.0, 70.0),
+            "mass_content_of_water_in_soil_layer",
         ),
         Variable("snw", "kg m-2", "snow amount", (0.0, 20000.0), "surface_snow_amount"),
         Variable("dtr", "K", "diurnal temperature range", (0.0, 60.0)),
         Variable("evi", "1", "enhanced vegetation index", (-0.3, 1.1)),
-        Variable("lst_day", "K", "land surface temperature by day", (180.0, 360.0), "surface_temperature"),
-        Variable("lst_night", "K", "land surface temperature by night", (180.0, 345.0), "surface_temperature"),
+        Variable(
+            "lst_day", "K", "land surface temperature by day", (180.0, 360.0), "surface_temperature"
+        ),
+        Variable(
+            "lst_night",
+            "K",
+            "land surface temperature by night",
+            (180.0, 345.0),
+            "surface_temperature",
+        ),
         Variable("lai", "1", "leaf area index", (0.0, 12.0), "leaf_area_index"),
-        Variable("npp", "kg m-2 s-1", "net primary production of carbon", (-1e-6, 1e-6),
-                 "net_primary_productivity_of_biomass_expressed_as_carbon"),
+        Variable(
+            "npp",
+            "kg m-2 s-1",
+            "net primary production of carbon",
+            (-1e-6, 1e-6),
+            "net_primary_productivity_of_biomass_expressed_as_carbon",
+        ),
     )
 }
 
@@ -71,7 +104,9 @@ STATIC: dict[str, Variable] = {
         _static("soil_organic_carbon", "1", "soil organic carbon mass fraction", (0.0, 0.6)),
         _static("soil_ph", "1", "soil pH in water", (2.0, 11.0)),
         _static("soil_clay", "1", "clay mass fraction of the soil", (0.0, 1.0)),
-        _static("soil_water_capacity", "mm", "total available water capacity of the soil", (0.0, 2000.0)),
+        _static(
+            "soil_water_capacity", "mm", "total available water capacity of the soil", (0.0, 2000.0)
+        ),
         _fraction("land_fraction", "land area fraction", "land_area_fraction"),
         _fraction("open_water_fraction", "lake, river and reservoir area fraction"),
         _fraction("rice_fraction", "rice paddy area fraction"),
@@ -96,7 +131,13 @@ ECOSYSTEMS = (
 )
 
 # Area layers that a scheme of ecosystem classes is made from, in order of precedence (methods 14, item 8).
-AREA_LAYERS = ("open_water_fraction", "rice_fraction", "coastal_fraction", "wetland_fraction", "urban_fraction")
+AREA_LAYERS = (
+    "open_water_fraction",
+    "rice_fraction",
+    "coastal_fraction",
+    "wetland_fraction",
+    "urban_fraction",
+)
 
 
 @dataclass(frozen=True)

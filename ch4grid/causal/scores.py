@@ -1,0 +1,55 @@
+"""How well a graph matches a known truth, and the control that a graph must beat."""
+
+from collections.abc import Set
+from typing import NamedTuple
+
+import numpy as np
+
+from ch4grid.graph import CausalGraph
+
+
+class Scores(NamedTuple):
+    """Precision, recall and F1 of links into the flux [1], counted by driver and by driver and lag."""
+
+    precision: float
+    recall: float
+    f1: float
+    lag_precision: float
+    lag_recall: float
+    lag_f1: float
+
+
+def score(
+    graph: CausalGraph,
+    truth: Set[tuple[str, int]],
+    *,
+    threshold: float = 0.5,
+    ecosystem: str | None = None,
+) -> Scores:
+    """Scores of the links into the flux with at least `threshold` probability against the true (driver, lag) pairs.
+
+    Args:
+        graph: A discovered graph.
+        truth: True parents of the flux, lags in months.
+        threshold: Probability from which a link counts as found.
+        ecosystem: Class to score; None scores the graph of all sites pooled.
+    """
+    if ecosystem is not None:
+        table = graph.probability[graph.ecosystems.index(ecosystem), -1]
+    else:
+        table = np.asarray(graph.provenance.get("pooled", graph.probability[:, -1].mean(axis=0)))
+    found = {(graph.drivers[i], int(lag)) for i, lag in np.argwhere(table >= threshold)}
+    return Scores(*_f1({d for d, _ in found}, {d for d, _ in truth}), *_f1(found, set(truth)))
+
+
+def random_control(graph: CausalGraph, seed: int) -> CausalGraph:
+    """A graph of equal density with links dealt at random: what the discovered one must beat (methods 14, item 27)."""
+    return graph.randomised(seed)
+
+
+def _f1(found: Set[object], truth: Set[object]) -> tuple[float, float, float]:
+    """Precision, recall and F1; each is 1 where it has nothing to be wrong about."""
+    hits = len(found & truth)
+    precision = hits / len(found) if found else 1.0
+    recall = hits / len(truth) if truth else 1.0
+    return precision, recall, 2 * hits / (len(found) + len(truth)) if found or truth else 1.0

@@ -145,3 +145,19 @@ def unwritable(path: Path, error: OSError) -> RunError:
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON document atomically, sorted keys, two-space indent."""
     write_atomic(path, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
+
+
+def product_store(output: Path, product: str, version: int, scenario: str) -> Path:
+    """The Zarr store of one product version and scenario below an output folder."""
+    return output / product / f"v{version}" / f"{scenario}.zarr"
+
+
+def beside(store: Path, suffix: str) -> Path:
+    """What belongs to a store and lies next to it, e.g. `historical.ledger.parquet` for suffix `.ledger.parquet`."""
+    return store.with_name(store.name.removesuffix(".zarr") + suffix)
+
+
+def sweep_partial(folder: Path) -> None:
+    """Remove the temporary files that a killed process left below a folder."""
+    for path in sorted(folder.rglob(".*.partial")):
+        path.unlink(missing_ok=True)

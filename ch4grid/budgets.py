@@ -1,0 +1,208 @@
+"""Budgets: masses per month of regions and ecosystem classes, from ensemble members to intervals.
+
+Members stay apart until the sum is made, because the uncertainty of a sum is the spread of sums. Month lengths are
+true, cell areas are exact on WGS84, and sums run in float64.
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ch4grid.errors import InputError
+from ch4grid.grid import Grid, zone_area
+from ch4grid.schema import check_budget
+from ch4grid.vocabulary import BUDGET_UNITS, GASES, KG_PER_TG, Gas, seconds_in_month
+
+Float = NDArray[np.float64]
+Slices = tuple[slice, slice]
+
+# Latitude bands [degrees_north]; the globe is their sum.
+BANDS: dict[str, tuple[float, float]] = {
+    "globe": (-90.0, 90.0),
+    "southern-extratropics": (-90.0, -30.0),
+    "tropics": (-30.0, 30.0),
+    "northern-extratropics": (30.0, 90.0),
+}
+WHOLE: Slices = (slice(None), slice(None))
+
+
+def regions(grid: Grid) -> xr.DataArray:
+    """Share of every cell's area that lies in each latitude band (region, latitude, longitude) [1].
+
+    A row cut by a band's edge counts by the exact WGS84 areas of its two parts.
+    """
+    bounds = grid.latitude_bounds
+    whole = zone_area(bounds)
+    rows = [zone_area(np.clip(bounds, south, north)) / whole for south, north in BANDS.values()]
+    weights = np.repeat(np.stack(rows)[:, :, None], grid.shape[1], axis=2)
+    return xr.DataArray(
+        weights,
+        dims=("region", "latitude", "longitude"),
+        coords={"region": list(BANDS), **grid.coords},
+        attrs={"units": "1", "long_name": "share of the cell area that lies in the region"},
+        name="region_fraction",
+    )
+
+
+def budget(
+    flux: xr.Dataset,
+    members: xr.DataArray,
+    weights: xr.DataArray,
+    grid: Grid,
+    slices: Slices = WHOLE,
+) -> xr.DataArray:
+    """BUDGET of one write region (member, time, ecosystem, region) [Tg per month].
+
+    The float32 rounding of the stored member flux is dealt to the classes in proportion to the size of their
+    contributions, so that the classes add up to the stored flux x area x seconds and not to a number nobody can read.
+
+    Args:
+        flux: FLUX block of the region.
+        members: The stored float32 flux per cell area (member, time, latitude, longitude) [kg m-2 s-1].
+        weights: Shares of the cell area by region (region, latitude, longitude) of the whole grid [1].
+        grid: Grid of the product.
+        slices: Rows and columns of the block.
+    """
+    name = str(members.name).removesuffix("_member")
+    stored = np.asarray(members.values, dtype=np.float64)
+    fraction = flux["ecosystem_fraction"].values
+    density = flux[f"{name}_density"].values
+    total, size = np.zeros_like(stored), np.zeros_like(stored)
+    for k in range(len(fraction)):
+        part = _contribution(density[:, k], fraction[k])
+        total += part
+        size += np.abs(part)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(size > 0, (stored - total) / size, 0.0)
+    mass = np.zeros((stored.shape[0], stored.shape[1], len(fraction), weights.sizes["region"]))
+    area = grid.cell_area[slices] * weights.values[:, slices[0], slices[1]]
+    for k in range(len(fraction)):
+        part = _contribution(density[:, k], fraction[k])
+        part = np.where(np.isfinite(stored), part + share * np.abs(part), 0.0)
+        for r in np.flatnonzero(area.any(axis=(1, 2))):
+            mass[:, :, k, r] = np.einsum("mtyx,yx->mt", part, area[r])
+    seconds = seconds_in_month(pd.DatetimeIndex(flux["time"].values))
+    result = xr.DataArray(
+        mass * seconds[None, :, None, None] / KG_PER_TG,
+        dims=("member", "time", "ecosystem", "region"),
+        coords={
+            "member": members["member"],
+            "time": flux["time"],
+            "ecosystem": flux["ecosystem"],
+            "region": weights["region"],
+        },
+        attrs={"units": BUDGET_UNITS},
+        name=name.replace("_flux", "_budget"),
+    )
+    return check_budget(result)
+
+
+def _contribution(density: NDArray[np.float32], fraction: NDArray[np.float32]) -> Float:
+    """Flux per cell area of one class in float64; zero where the class is absent."""
+    product = density.astype(np.float64) * fraction.astype(np.float64)
+    return np.where(fraction > 0, product, 0.0)
+
+
+def regional(
+    ds: xr.Dataset, region: xr.DataArray | None = None, *, gas: Gas = GASES["ch4"]
+) -> xr.DataArray:
+    """Mass per month of any region, by member (member, time) [Tg], from an opened product.
+
+    Args:
+        ds: Product as opened.
+        region: Mask or share of the cell area (latitude, longitude) [1]; None for the globe.
+        gas: Gas of the product.
+
+    Raises:
+        InputError: The region is not on the product's grid or leaves [0, 1].
+    """
+    members = ds[f"{gas.flux}_member"]
+    area = ds["cell_area"].astype(np.float64)
+    weight = area if region is None else area * _share(region, ds)
+    seconds = xr.DataArray(
+        seconds_in_month(pd.DatetimeIndex(ds["time"].values)),
+        dims="time",
+        coords={"time": ds["time"]},
+    )
+    # a month in which every cell is missing has no total; xarray's sum would call it zero
+    any_valid = members.notnull().any(("latitude", "longitude"))
+    summed = xr.dot(members.astype(np.float64).fillna(0.0), weight, dim=("latitude", "longitude"))
+    mass: xr.DataArray = (summed * seconds / KG_PER_TG).where(any_valid)
+    mass.attrs = {
+        "units": BUDGET_UNITS,
+        "long_name": f"mass of {gas.long_name} emitted in the month",
+        "cell_methods": "time: sum area: sum",
+    }
+    return mass.rename(f"{gas.name}_budget")
+
+
+def _share(region: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    for dim in ("latitude", "longitude"):
+        if (
+            dim not in region.dims
+            or region.sizes[dim] != ds.sizes[dim]
+            or (dim in region.coords and not np.allclose(region[dim], ds[dim], atol=1e-6))
+        ):
+            raise InputError(
+                f"the region is not on the grid of the product along {dim}",
+                where="region",
+                expected=f"{ds.sizes[dim]} values from {float(ds[dim][0]):g} to {float(ds[dim][-1]):g}",
+                found=f"dimensions {dict(region.sizes)}",
+                fix="Bring it to the grid with ch4grid.regrid or build it from the coordinates of the product",
+            )
+    share = region.astype(np.float64).fillna(0.0)
+    if float(share.min()) < 0 or float(share.max()) > 1:
+        raise InputError(
+            "the region is not a share of the cell area",
+            where="region",
+            expected="a mask, or values from 0 to 1",
+            found=f"{float(share.min()):g} to {float(share.max()):g}",
+        )
+    return share.drop_vars(("latitude", "longitude"), errors="ignore").transpose(
+        "latitude", "longitude"
+    )
+
+
+def annual(monthly: xr.DataArray) -> xr.DataArray:
+    """Sums over calendar years, `time` becoming `year`; a year without all twelve months is missing."""
+    groups = monthly.groupby("time.year")
+    total: xr.DataArray = groups.sum("time", skipna=False)
+    complete = groups.count("time") == 12
+    total = total.where(complete)
+    total.attrs = dict(monthly.attrs)
+    return total.rename(monthly.name)
+
+
+def interval(
+    members: xr.DataArray, level: float = 0.9, inflation: float = 1.0
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Lower bound, mean and upper bound of a budget at a level, from its members.
+
+    The members are a small sample (ten or so) of an unknown distribution and the truth is one more draw from it, so
+    the half width is that of a prediction interval, t((1 + level) / 2, M - 1) x standard deviation x sqrt(1 + 1 / M),
+    times the inflation that held-out towers ask for. Quantiles of ten members would stop at the extreme member.
+
+    Args:
+        members: Budget with a `member` dimension [Tg].
+        level: Coverage wanted, in (0, 1).
+        inflation: Factor on the half width, 1 or more as the calibration says.
+
+    Raises:
+        InputError: Fewer than two members or a level outside (0, 1).
+    """
+    from scipy.stats import t
+
+    m = members.sizes["member"]
+    if m < 2 or not 0 < level < 1:
+        raise InputError(
+            "an interval needs two members or more and a level between 0 and 1",
+            where="budget",
+            expected="member >= 2, 0 < level < 1",
+            found=f"{m} members, level {level:g}",
+        )
+    mean: xr.DataArray = members.mean("member", keep_attrs=True)
+    half = members.std("member", ddof=1) * (
+        float(t.ppf((1 + level) / 2, m - 1)) * np.sqrt(1 + 1 / m) * inflation
+    )
+    return mean - half, mean, mean + half

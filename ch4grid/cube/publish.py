@@ -1,0 +1,418 @@
+"""The life of a store: create, begin, write blocks, finish. Readers see whole years only.
+
+Readers open the group's `zarr.json`, which holds the metadata of all arrays; replacing that one file is the act of
+publication. Until then a new store cannot be opened at all and a growing one shows the years it had: the objects of
+a new year lie beyond the published shape. Array metadata on disk follows just before, so that readers who bypass the
+consolidated metadata see no half year either.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ch4grid import ledger
+from ch4grid.cube import staging
+from ch4grid.cube.block import check_block
+from ch4grid.cube.layout import MONTHS
+from ch4grid.cube.objects import (
+    METADATA,
+    ChunkObject,
+    Document,
+    dims_of,
+    encode,
+    read_document,
+    serialised,
+)
+from ch4grid.cube.staging import Plan, Record, Slices
+from ch4grid.cube.template import (
+    ProductSpec,
+    documents,
+    group_attributes,
+    group_document,
+    static_objects,
+    template_objects,
+    time_objects,
+)
+from ch4grid.cube.verify import Problem, damaged_rows, year_problems
+from ch4grid.errors import RunError
+from ch4grid.grid import Grid
+from ch4grid.ledger import Row
+from ch4grid.stores import beside, sha256_file, sha256_json, sweep_partial, write_atomic
+
+TIME = ("time", "time_bnds")
+
+
+@contextmanager
+def lock(store: Path) -> Iterator[None]:
+    """Hold a store for one run; the lock goes with the process that holds it.
+
+    Raises:
+        RunError: Another run holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    path = beside(store, ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(path, timeout=0)
+    try:
+        held.acquire()
+    except Timeout as error:
+        raise RunError(
+            "another run is writing this product",
+            where=store,
+            expected=f"the lock {path} to be free",
+            found="it is held",
+            fix="Wait for the other run to end; the lock is free as soon as its process is gone",
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def create(store: Path, spec: ProductSpec, grid: Grid, planes: xr.Dataset) -> None:
+    """Make sure that the template of the product lies at `store`; does nothing to a published store.
+
+    Args:
+        store: Path of the store.
+        spec: The product.
+        grid: Its grid.
+        planes: `land_fraction`, `region_fraction` (with coordinate `region`) and, when the product has static class
+            areas, `ecosystem_fraction`, on the grid.
+
+    Raises:
+        RunError: A published store at `store` has other arrays, or the disk refuses.
+    """
+    docs = documents(spec, grid, planes.sizes["region"])
+    if (store / METADATA).exists():
+        _same_arrays(store, docs)
+        return
+    static = static_objects(spec, grid, docs, planes)
+    objects = template_objects(docs, static)
+    digest = sha256_json(
+        {k: hashlib.sha256(v).hexdigest() for k, v in objects.items()} | {"parts": dict(spec.parts)}
+    )
+    marker = staging.folder(store) / "template.json"
+    if marker.exists() and json.loads(marker.read_bytes())["digest"] == digest:
+        return
+    staging.remove(staging.folder(store))
+    staging.remove(store)
+    ledger.path_of(store).unlink(missing_ok=True)
+    for key, content in objects.items():
+        write_atomic(store / key, content)
+    rows = [_row(o, year=None, inputs=digest).__dict__ for o in static]
+    write_atomic(marker, json.dumps({"digest": digest, "rows": rows}, sort_keys=True).encode())
+
+
+def _row(o: ChunkObject, *, year: int | None, inputs: str) -> Row:
+    return ledger.row(o.key.split("/")[0], o.key, o.content, o.values, year=year, inputs=inputs)
+
+
+def _same_arrays(store: Path, docs: Mapping[str, Document]) -> None:
+    for name, doc in docs.items():
+        found = read_document(store, name)
+        shapes = {"shape": None}
+        if found | shapes != doc | shapes:
+            changed = sorted(k for k in doc if k != "shape" and found.get(k) != doc[k])
+            raise RunError(
+                f"the published array {name!r} differs from that of the recipe in {', '.join(changed)}",
+                where=store,
+                expected="an extension to keep every array as it is",
+                found=f"{found.get(changed[0])!r} on disk, {doc[changed[0]]!r} now"
+                if changed
+                else "",
+                fix="Publish a new version",
+            )
+
+
+def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> None:
+    """Take up the years to publish: record the plan, drop what belongs to none of them.
+
+    Regions that an earlier run finished with the same plan stay and are not computed again.
+
+    Args:
+        store: A created store.
+        spec: The product.
+        inputs: Fingerprint of the inputs by year to write.
+
+    Raises:
+        RunError: A year is published already or lies before the product's first year.
+    """
+    done = set(ledger.published_years(store)) & set(inputs)
+    early = sorted(y for y in inputs if y < spec.first_year)
+    if done or early:
+        raise RunError(
+            "the years cannot be written to this version",
+            where=store,
+            expected=f"years from {spec.first_year} that are not published",
+            found=f"published: {sorted(done)}, too early: {early}",
+            fix="Published cells never change; publish a new version",
+        )
+    sweep_partial(store)
+    sweep_partial(staging.folder(store))
+    plan = Plan(spec, dict(inputs))
+    staging.write_plan(store, plan)
+    kept = {r.key for r in ledger.rows_of(store)}
+    for folder in sorted(p for p in staging.folder(store).iterdir() if p.is_dir()):
+        year = int(folder.name)
+        for path in sorted(folder.glob("*.json")):
+            found = json.loads(path.read_bytes())
+            if year in inputs and found["inputs"] == plan.fingerprint(year):
+                kept |= {r["key"] for r in found["rows"]}
+            else:
+                path.unlink()
+    _drop_strays(store, kept)
+
+
+def _drop_strays(store: Path, kept: set[str]) -> None:
+    """Remove objects of time-dependent arrays that neither the ledger nor a valid record knows."""
+    for path in sorted(store.glob("*/" + METADATA)):
+        name = path.parent.name
+        if "time" not in dims_of(read_document(store, name)):
+            continue
+        for found in sorted((path.parent / "c").rglob("*")):
+            if found.is_file() and found.relative_to(store).as_posix() not in kept:
+                found.unlink()
+
+
+def staged(store: Path, year: int, tile: Slices) -> Record | None:
+    """The record of a region whose objects are on disk with the recorded digests; None when it must be computed."""
+    record = staging.read_record(store, year, tile)
+    if record is None or record.inputs != staging.read_plan(store).fingerprint(year):
+        return None
+    return None if damaged_rows(store, record.rows) else record
+
+
+def write_block(
+    store: Path, block: xr.Dataset, budget: xr.DataArray, *, year: int, tile: Slices
+) -> Record:
+    """Write the objects of one region and year; safe in any worker, because no two regions share an object.
+
+    Args:
+        store: A store in which the year was begun.
+        block: Product variables of the region (`cell_block`).
+        budget: The region's BUDGET.
+        year: The year.
+        tile: Rows and columns of the region.
+
+    Raises:
+        RunError: The block breaks an identity, does not fill whole chunk objects, or the disk refuses.
+    """
+    plan = staging.read_plan(store)
+    problems = check_block(block, plan.spec.gas)
+    if problems:
+        raise RunError(
+            f"the block is refused: {'; '.join(problems)}",
+            where=f"{store.name}, year {year}, rows {tile[0].start}:{tile[0].stop}, "
+            f"columns {tile[1].start}:{tile[1].stop}",
+            expected="a block that keeps the identities of the product",
+            fix="This is a defect of the model or the areas; nothing of the block was written",
+        )
+    inputs = plan.fingerprint(year)
+    rows: list[Row] = []
+    for name in sorted(map(str, block.data_vars)):
+        doc = read_document(store, name)
+        if "time" not in dims_of(doc):
+            continue
+        for o in _encoded(name, doc, block[name], year - plan.spec.first_year, tile):
+            write_atomic(store / o.key, o.content)
+            rows.append(_row(o, year=year, inputs=inputs))
+    record = Record(year, tile, inputs, tuple(rows), np.asarray(budget.values, dtype=np.float64))
+    staging.write_record(store, record)
+    return record
+
+
+def _encoded(
+    name: str, doc: Document, values: xr.DataArray, block: int, tile: Slices
+) -> list[ChunkObject]:
+    dims: list[str] = dims_of(doc)
+    chunks: list[int] = doc["chunk_grid"]["configuration"]["chunk_shape"]
+    start = {"time": block * MONTHS, "latitude": tile[0].start, "longitude": tile[1].start}
+    array = values.transpose(*dims)
+    first = []
+    for dim, chunk, total in zip(dims, chunks, doc["shape"], strict=True):
+        begin_at, size = start.get(dim, 0), array.sizes[dim]
+        end = begin_at + size
+        limit = end if dim == "time" else total
+        if begin_at % chunk or (end % chunk and end != limit) or (dim == "time" and size != MONTHS):
+            raise RunError(
+                f"the block of {name!r} does not fill whole chunk objects along {dim}",
+                where=f"{begin_at} to {end}",
+                expected=f"multiples of {chunk}, or the end at {limit}",
+                found=size,
+            )
+        first.append(begin_at // chunk)
+    return encode(name, doc, array.values.astype(doc["data_type"]), tuple(first))
+
+
+def finish(store: Path, year: int) -> None:
+    """Publish a year whose regions are all written: sum the budget, read everything back, replace the group metadata.
+
+    Raises:
+        RunError: A region is missing, or what was read back is not what was written or breaks an identity.
+    """
+    plan = staging.read_plan(store)
+    records = _records(store, year)
+    total = np.sum([r.budget for r in records], axis=0) if len(records) > 1 else records[0].budget
+    rows = [r for record in records for r in record.rows]
+    rows += _write_budget(store, plan, year, total)
+    known = ledger.rows_of(store) or _template_rows(store)
+    years = sorted({*ledger.published_years(store), year})
+    axis = range(plan.spec.first_year, max(years) + 1)
+    rows += _write_time(store, plan, axis, {r.key for r in known})
+    _refuse(
+        store,
+        year,
+        records,
+        damaged_rows(store, rows) or year_problems(store, year, plan.spec.first_year),
+    )
+    merged = ledger.merge(known, ledger.in_state(rows, "verified"))
+    ledger.write(store, merged, root_sha256=ledger.root_digest(store))
+    root = _publish(store, plan, years, len(axis) * MONTHS)
+    ledger.write(
+        store, ledger.in_state(merged, "published"), root_sha256=hashlib.sha256(root).hexdigest()
+    )
+    _tidy(store, plan, year)
+
+
+def tiles(store: Path) -> list[Slices]:
+    """The write regions of a store."""
+    rows = int(read_document(store, "latitude")["shape"][0])
+    return Grid(180.0 / rows).tiles()
+
+
+def _records(store: Path, year: int) -> list[Record]:
+    found = [(tile, staging.read_record(store, year, tile)) for tile in tiles(store)]
+    missing = [f"rows {t[0].start}, columns {t[1].start}" for t, r in found if r is None]
+    if missing:
+        raise RunError(
+            f"year {year} is not complete",
+            where=store,
+            expected=f"{len(found)} regions",
+            found=f"{len(missing)} missing, first at {missing[0]}",
+            fix="Run the year again; finished regions are kept",
+        )
+    return [r for _, r in found if r is not None]
+
+
+def _write_budget(store: Path, plan: Plan, year: int, total: NDArray[np.float64]) -> list[Row]:
+    name = f"{plan.spec.gas.name}_budget"
+    objects = encode(
+        name, read_document(store, name), total, (0, year - plan.spec.first_year, 0, 0)
+    )
+    for o in objects:
+        write_atomic(store / o.key, o.content)
+    return [_row(o, year=year, inputs=plan.fingerprint(year)) for o in objects]
+
+
+def _write_time(store: Path, plan: Plan, axis: Sequence[int], known: set[str]) -> list[Row]:
+    """Objects of the time axis that are not there yet, also of years between that hold no data."""
+    docs = {name: read_document(store, name) for name in TIME}
+    rows = []
+    for year in axis:
+        for o in time_objects(docs, year, plan.spec.first_year):
+            if o.key not in known:
+                write_atomic(store / o.key, o.content)
+                rows.append(_row(o, year=year, inputs="calendar"))
+    return rows
+
+
+def _template_rows(store: Path) -> list[Row]:
+    marker = json.loads((staging.folder(store) / "template.json").read_bytes())
+    return [Row(**r) for r in marker["rows"]]
+
+
+def _refuse(store: Path, year: int, records: Sequence[Record], problems: Sequence[Problem]) -> None:
+    """Have damaged regions done again and stop."""
+    if not problems:
+        return
+    bad = {p.key for p in problems}
+    for record in records:
+        if bad & {r.key for r in record.rows}:
+            staging.forget_record(store, year, record.tile)
+    raise RunError(
+        f"year {year} was not published: {problems[0].what}"
+        + (f" and {len(problems) - 1} more" if len(problems) > 1 else ""),
+        where=store / problems[0].key,
+        expected="to read back what was written",
+        fix="Check the disk, then run again; damaged regions are computed again, published years are untouched",
+    )
+
+
+def _publish(store: Path, plan: Plan, years: Sequence[int], length: int) -> bytes:
+    docs: dict[str, Document] = {}
+    for path in sorted(store.glob("*/" + METADATA)):
+        doc = read_document(store, path.parent.name)
+        if "time" in dims_of(doc):
+            doc["shape"][dims_of(doc).index("time")] = length
+            _replace(path, serialised(doc))
+        docs[path.parent.name] = doc
+    rows = int(docs["latitude"]["shape"][0])
+    inputs = _published_inputs(store) | {y: plan.inputs[y] for y in years if y in plan.inputs}
+    attributes = group_attributes(plan.spec, Grid(180.0 / rows), {y: inputs[y] for y in years})
+    root = serialised(group_document(attributes, docs))
+    _replace(store / METADATA, root)
+    return root
+
+
+def _replace(path: Path, content: bytes) -> None:
+    if not path.exists() or path.read_bytes() != content:
+        write_atomic(path, content)
+
+
+def _published_inputs(store: Path) -> dict[int, str]:
+    path = store / METADATA
+    if not path.exists():
+        return {}
+    attributes: dict[str, Any] = json.loads(path.read_bytes())["attributes"]
+    return {int(y): d for y, d in json.loads(attributes["ch4grid_inputs"]).items()}
+
+
+def _tidy(store: Path, plan: Plan, year: int) -> None:
+    """Drop the year's records, and all of staging once no planned year is left."""
+    staging.remove(staging.folder(store) / str(year))
+    if set(plan.inputs) <= set(ledger.published_years(store)):
+        staging.remove(staging.folder(store))
+    sweep_partial(store.parent)
+
+
+def repair_block(store: Path, block: xr.Dataset, *, year: int, tile: Slices) -> list[str]:
+    """Write the damaged objects of a published region anew, bit for bit; the keys that were written.
+
+    Raises:
+        RunError: The block is not the one that was published.
+    """
+    first = first_year(store)
+    published = {r.key: r for r in ledger.rows_of(store)}
+    written = []
+    for name in sorted(map(str, block.data_vars)):
+        doc = read_document(store, name)
+        if "time" not in dims_of(doc):
+            continue
+        for o in _encoded(name, doc, block[name], year - first, tile):
+            wanted, path = published[o.key].sha256, store / o.key
+            if path.exists() and sha256_file(path) == wanted:
+                continue
+            if hashlib.sha256(o.content).hexdigest() != wanted:
+                raise RunError(
+                    "the recomputed object is not the published one",
+                    where=path,
+                    expected=f"sha256 {wanted}",
+                    found=hashlib.sha256(o.content).hexdigest(),
+                    fix="Repair with the inputs and the package version in the product's attributes",
+                )
+            write_atomic(path, o.content)
+            written.append(o.key)
+    return written
+
+
+def first_year(store: Path) -> int:
+    """The year at which the time axis of a published store starts."""
+    return int(json.loads((store / METADATA).read_bytes())["attributes"]["ch4grid_first_year"])

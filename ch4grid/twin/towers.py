@@ -1,0 +1,176 @@
+"""The twin's flux towers: where they stand, what they measure and when they do not.
+
+Most stand in Europe and North America, several in one region, few in the tropics. A tower sees the true density of its
+class in its cell, shifted by a footprint of its own, with Laplace noise and outages.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ch4grid.errors import InputError
+from ch4grid.twin.flux import LEVELS
+from ch4grid.twin.planet import Twin
+from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, GASES, months
+
+Float = NDArray[np.float64]
+Place = tuple[str, float, float]
+
+# Class and region [degrees_north, degrees_east] of each tower; the first fourteen already hold two regions per class.
+PLACES: tuple[Place, ...] = (
+    ("boreal-peatland", 64.2, 19.5),
+    ("temperate-wetland", 45.8, -90.0),
+    ("tropical-floodplain", -3.5, -63.0),
+    ("rice-paddy", 36.0, 139.5),
+    ("coastal", 39.0, -75.5),
+    ("urban", 51.6, -0.6),
+    ("upland", 51.0, 13.0),
+    ("boreal-peatland", 64.8, -150.5),
+    ("temperate-wetland", 52.5, 26.0),
+    ("tropical-floodplain", -1.5, 112.0),
+    ("rice-paddy", 34.5, -91.0),
+    ("coastal", 22.5, 114.0),
+    ("urban", 28.6, 77.2),
+    ("upland", 42.5, -72.2),
+    ("temperate-wetland", 45.8, -90.0),
+    ("boreal-peatland", 64.2, 19.5),
+    ("temperate-wetland", 47.5, -99.0),
+    ("rice-paddy", 45.2, 9.5),
+    ("urban", 19.5, -99.1),
+    ("boreal-peatland", 61.0, 76.0),
+    ("temperate-wetland", 53.0, -8.0),
+    ("tropical-floodplain", 26.8, -81.2),
+    ("coastal", 29.6, -90.3),
+    ("boreal-peatland", 61.3, -119.0),
+    ("temperate-wetland", 52.5, 26.0),
+    ("rice-paddy", 29.5, 114.5),
+    ("upland", -10.0, -55.0),
+    ("boreal-peatland", 64.8, -150.5),
+    ("temperate-wetland", 45.8, -90.0),
+    ("urban", 51.8, 19.5),
+    ("tropical-floodplain", 8.0, 30.0),
+    ("temperate-wetland", 45.2, 28.0),
+    ("coastal", -12.5, 131.5),
+    ("boreal-peatland", 64.5, 28.0),
+    ("rice-paddy", 13.5, 102.0),
+    ("temperate-wetland", 48.5, 133.0),
+    ("temperate-wetland", 47.5, -99.0),
+    ("tropical-floodplain", -17.0, -57.0),
+    ("boreal-peatland", 66.5, 128.0),
+    ("temperate-wetland", -32.0, -58.5),
+)
+
+# A tower needs this much of its class in its cell [1].
+SMALLEST_FRACTION = 0.004
+# Spread of the footprint's offset from the class mean in asinh space; noise [nmol m-2 s-1] and its share of the flux.
+FOOTPRINT_SPREAD = 0.12
+NOISE_FLOOR = 0.15
+NOISE_SHARE = 0.05
+# Coverage below which a month counts as not measured [1] (methods 3.1), and the share of months lost one by one.
+SMALLEST_COVERAGE = 0.2
+LOST = 0.08
+
+
+def network(twin: Twin) -> pd.DataFrame:
+    """Towers of a twin: `site, latitude, longitude, ecosystem, row, column`, the last two on the native cells."""
+    rng = np.random.default_rng([twin.seed, 3])
+    taken: set[tuple[int, int, str]] = set()
+    rows = []
+    for number in range(twin.towers):
+        ecosystem, latitude, longitude = PLACES[number % len(PLACES)]
+        row, column = _free_cell(twin, ecosystem, (latitude, longitude), taken)
+        taken.add((row, column, ecosystem))
+        shift = rng.uniform(-0.3, 0.3, 2) * twin.resolution
+        rows.append(
+            {
+                "site": f"TW-{number + 1:03d}",
+                "latitude": round(float(twin.cells.latitude[row] + shift[0]), 4),
+                "longitude": round(float(twin.cells.longitude[column] + shift[1]), 4),
+                "ecosystem": ecosystem,
+                "row": row,
+                "column": column,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _free_cell(
+    twin: Twin, ecosystem: str, place: tuple[float, float], taken: set[tuple[int, int, str]]
+) -> tuple[int, int]:
+    """The cell nearest to a place that holds the class and no tower of it yet."""
+    cells = twin.cells
+    fraction = twin.surface.fractions[ECOSYSTEMS.index(ecosystem)].mean(axis=0)
+    east = (cells.longitude - place[1] + 180) % 360 - 180
+    distance = np.hypot(cells.latitude[:, None] - place[0], east * np.cos(np.deg2rad(place[0])))
+    distance[fraction < SMALLEST_FRACTION] = np.inf
+    for row, column, name in taken:
+        distance[row, column] = np.inf if name == ecosystem else distance[row, column]
+    row, column = divmod(int(np.argmin(distance)), distance.shape[1])
+    if not np.isfinite(distance[row, column]):
+        raise InputError(
+            "the twin has too few cells for its towers",
+            where="twin",
+            expected=f"a free cell with {ecosystem}",
+            found=f"none at {twin.resolution:g} degrees",
+            fix="Use fewer towers or a finer resolution",
+        )
+    return row, column
+
+
+def observe(twin: Twin, first_year: int, last_year: int) -> pd.DataFrame:
+    """Monthly measurements of all towers: `site, month, FCH4, coverage` [nmol m-2 s-1, 1]; NaN is not measured."""
+    time = months(first_year, last_year)
+    truth = true_flux(twin, network(twin), first_year, last_year)
+    tables = [
+        _measure(twin, number, time.year.to_numpy(), ecosystem, values)
+        for number, (ecosystem, values) in enumerate(truth.values())
+    ]
+    return pd.concat(
+        [
+            pd.DataFrame({"site": site, "month": time, "FCH4": flux, "coverage": coverage})
+            for site, (flux, coverage) in zip(truth, tables, strict=True)
+        ],
+        ignore_index=True,
+    )
+
+
+def true_flux(
+    twin: Twin, towers: pd.DataFrame, first_year: int, last_year: int
+) -> dict[str, tuple[str, Float]]:
+    """Class and true flux density (time) [nmol m-2 s-1] of that class in the cell of every tower."""
+    steps = twin.steps(months(first_year, last_year))
+    rows, columns = towers["row"].to_numpy(), towers["column"].to_numpy()
+    found: dict[str, Float] = {}
+    for ecosystem in ECOSYSTEMS:
+        here = np.flatnonzero(towers["ecosystem"] == ecosystem)
+        if len(here):
+            density = twin.native.density(ecosystem, steps)[:, rows[here], columns[here]]
+            found |= {towers["site"][i]: density[:, k] for k, i in enumerate(here)}
+    return {
+        site: (ecosystem, found[site] / GASES["ch4"].kg_per_nmol)
+        for site, ecosystem in zip(towers["site"], towers["ecosystem"], strict=True)
+    }
+
+
+def _measure(
+    twin: Twin, number: int, year: NDArray[np.int64], ecosystem: str, truth: Float
+) -> tuple[Float, Float]:
+    """Measured flux and coverage (time) of one tower; a year's noise does not depend on the years asked for."""
+    footprint = np.random.default_rng([twin.seed, 4, number]).normal(0, FOOTPRINT_SPREAD)
+    local = ASINH_SCALE_NMOL * np.sinh(
+        np.arcsinh(truth / ASINH_SCALE_NMOL) + footprint * LEVELS[ecosystem].variation
+    )
+    parts = [_year(twin.seed, number, int(y)) for y in np.unique(year)]
+    coverage, noise = (np.concatenate(part) for part in zip(*parts, strict=True))
+    scale = (NOISE_FLOOR + NOISE_SHARE * np.abs(local)) / np.sqrt(np.maximum(coverage, 0.05))
+    return np.where(coverage >= SMALLEST_COVERAGE, local + scale * noise, np.nan), coverage
+
+
+def _year(seed: int, number: int, year: int) -> tuple[Float, Float]:
+    """Coverage and standard Laplace noise (12) of a tower in a year: single losses and, in most years, an outage."""
+    rng = np.random.default_rng([seed, 5, number, year])
+    coverage = rng.beta(5, 2, 12)
+    coverage[rng.random(12) < LOST] = 0.0
+    start, length = rng.integers(0, 12), rng.integers(0, 5)
+    coverage[start : start + length] = 0.0
+    return coverage.round(3), rng.laplace(size=12)

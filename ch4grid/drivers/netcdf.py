@@ -105,7 +105,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
 
 def _open(path: Path) -> list[xr.Dataset]:
     if path.is_dir():
-        return [xr.open_zarr(path, chunks=None, decode_timedelta=False)]
+        return [xr.open_zarr(path, chunks=None, consolidated=False, decode_timedelta=False)]
     with path.open("rb") as stream:
         magic = stream.read(4)
     # CDS hands out mixed variables as a ZIP archive whatever the extension

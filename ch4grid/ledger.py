@@ -118,13 +118,15 @@ def root_digest(store: Path) -> str | None:
 
 def published_years(store: Path) -> tuple[int, ...]:
     """Years whose every object is published, ascending."""
-    states: dict[int, set[str]] = {}
-    for r in rows_of(store):
-        if r.year is not None:
-            states.setdefault(r.year, set()).add(r.state)
+    path = path_of(store)
+    if not path.exists():
+        return ()
+    table = _load(path).select(["year", "variable", "state"]).to_pydict()
+    found = set(zip(table["year"], table["variable"], table["state"], strict=True))
     # the time axis may run through years that hold no data yet: they own a time object only
-    data = {r.year for r in rows_of(store) if r.variable not in ("time", "time_bnds")}
-    return tuple(sorted(y for y, s in states.items() if s == {"published"} and y in data))
+    data = {(y, s) for y, v, s in found if y is not None and v not in ("time", "time_bnds")}
+    pending = {y for y, s in data if s != "published"}
+    return tuple(sorted({y for y, _ in data} - pending))
 
 
 def merge(rows: Iterable[Row], new: Iterable[Row]) -> list[Row]:

@@ -11,22 +11,42 @@ with lock(store):
 """
 
 from ch4grid.cube.block import cell_block
-from ch4grid.cube.publish import begin, create, finish, lock, repair_block, staged, write_block
+from ch4grid.cube.creation import create
+from ch4grid.cube.difference import write_difference
+from ch4grid.cube.publish import begin, finish, lock, staged, write_block
+from ch4grid.cube.repair import (
+    damaged_regions,
+    repair_block,
+    repair_budget,
+    repair_calendar,
+    repair_statics,
+    rollback,
+)
 from ch4grid.cube.staging import Record
 from ch4grid.cube.template import ProductSpec
 from ch4grid.cube.verify import Problem, verify
+from ch4grid.cube.version import Decision, Identity, next_version
 
 __all__ = [
+    "Decision",
+    "Identity",
     "Problem",
     "ProductSpec",
     "Record",
     "begin",
     "cell_block",
     "create",
+    "damaged_regions",
     "finish",
     "lock",
+    "next_version",
     "repair_block",
+    "repair_budget",
+    "repair_calendar",
+    "repair_statics",
+    "rollback",
     "staged",
     "verify",
     "write_block",
+    "write_difference",
 ]

@@ -50,7 +50,7 @@ def cell_block(
     density = np.where(fraction > 0, members.mean(axis=0, dtype=np.float64), np.nan).astype(
         np.float32
     )
-    present = (fraction > 0).any(axis=0)
+    present: NDArray[np.bool_] = np.asarray((fraction > 0).any(axis=0))
     stored = np.where(present, weighted(density, fraction), np.nan).astype(np.float32)
     ensemble = np.stack([weighted(m, fraction) for m in members])
     ensemble = np.where(present & np.isfinite(stored), ensemble, np.nan)
@@ -114,7 +114,7 @@ def _standard_error(variance: Single, members: Single, ensemble: Float, fraction
         between = members[:, k].astype(np.float64).var(axis=0, ddof=1)
         excess = np.maximum(variance[k].astype(np.float64) - between, 0.0)
         total += np.where(f > 0, f.astype(np.float64) ** 2 * excess, 0.0)
-    return np.sqrt(total).astype(np.float32)
+    return np.asarray(np.sqrt(total), dtype=np.float32)
 
 
 def _quantiles(quantiles: xr.DataArray, fraction: Single, stored: Single) -> Single:

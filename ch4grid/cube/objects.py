@@ -123,7 +123,7 @@ def open_planned(store: Path, name: str, months: int | None = None) -> "zarr.Arr
 
 def _array(store: Any, doc: Document) -> "zarr.Array[Any]":
     import zarr
-    from numcodecs import blosc
+    from numcodecs import blosc  # type: ignore[import-untyped]
     from zarr.storage import StorePath
 
     # threads inside blosc place compressed blocks in the order they finish: same values, different bytes

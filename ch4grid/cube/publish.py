@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ch4grid import ledger
 from ch4grid.cube import staging
 from ch4grid.cube.block import check_block
+from ch4grid.cube.creation import object_row, template_rows
 from ch4grid.cube.layout import MONTHS
 from ch4grid.cube.objects import (
     METADATA,
@@ -31,20 +32,12 @@ from ch4grid.cube.objects import (
     serialised,
 )
 from ch4grid.cube.staging import Plan, Record, Slices
-from ch4grid.cube.template import (
-    ProductSpec,
-    documents,
-    group_attributes,
-    group_document,
-    static_objects,
-    template_objects,
-    time_objects,
-)
+from ch4grid.cube.template import ProductSpec, group_attributes, group_document, time_objects
 from ch4grid.cube.verify import Problem, damaged_rows, year_problems
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
 from ch4grid.ledger import Row
-from ch4grid.stores import beside, sha256_file, sha256_json, sweep_partial, write_atomic
+from ch4grid.stores import beside, sweep_partial, write_atomic
 
 TIME = ("time", "time_bnds")
 
@@ -75,61 +68,6 @@ def lock(store: Path) -> Iterator[None]:
         yield
     finally:
         held.release()
-
-
-def create(store: Path, spec: ProductSpec, grid: Grid, planes: xr.Dataset) -> None:
-    """Make sure that the template of the product lies at `store`; does nothing to a published store.
-
-    Args:
-        store: Path of the store.
-        spec: The product.
-        grid: Its grid.
-        planes: `land_fraction`, `region_fraction` (with coordinate `region`) and, when the product has static class
-            areas, `ecosystem_fraction`, on the grid.
-
-    Raises:
-        RunError: A published store at `store` has other arrays, or the disk refuses.
-    """
-    docs = documents(spec, grid, planes.sizes["region"])
-    if (store / METADATA).exists():
-        _same_arrays(store, docs)
-        return
-    static = static_objects(spec, grid, docs, planes)
-    objects = template_objects(docs, static)
-    digest = sha256_json(
-        {k: hashlib.sha256(v).hexdigest() for k, v in objects.items()} | {"parts": dict(spec.parts)}
-    )
-    marker = staging.folder(store) / "template.json"
-    if marker.exists() and json.loads(marker.read_bytes())["digest"] == digest:
-        return
-    staging.remove(staging.folder(store))
-    staging.remove(store)
-    ledger.path_of(store).unlink(missing_ok=True)
-    for key, content in objects.items():
-        write_atomic(store / key, content)
-    rows = [_row(o, year=None, inputs=digest).__dict__ for o in static]
-    write_atomic(marker, json.dumps({"digest": digest, "rows": rows}, sort_keys=True).encode())
-
-
-def _row(o: ChunkObject, *, year: int | None, inputs: str) -> Row:
-    return ledger.row(o.key.split("/")[0], o.key, o.content, o.values, year=year, inputs=inputs)
-
-
-def _same_arrays(store: Path, docs: Mapping[str, Document]) -> None:
-    for name, doc in docs.items():
-        found = read_document(store, name)
-        shapes = {"shape": None}
-        if found | shapes != doc | shapes:
-            changed = sorted(k for k in doc if k != "shape" and found.get(k) != doc[k])
-            raise RunError(
-                f"the published array {name!r} differs from that of the recipe in {', '.join(changed)}",
-                where=store,
-                expected="an extension to keep every array as it is",
-                found=f"{found.get(changed[0])!r} on disk, {doc[changed[0]]!r} now"
-                if changed
-                else "",
-                fix="Publish a new version",
-            )
 
 
 def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> None:
@@ -221,17 +159,22 @@ def write_block(
         doc = read_document(store, name)
         if "time" not in dims_of(doc):
             continue
-        for o in _encoded(name, doc, block[name], year - plan.spec.first_year, tile):
+        for o in encoded_region(name, doc, block[name], year - plan.spec.first_year, tile):
             write_atomic(store / o.key, o.content)
-            rows.append(_row(o, year=year, inputs=inputs))
+            rows.append(object_row(o, year=year, inputs=inputs))
     record = Record(year, tile, inputs, tuple(rows), np.asarray(budget.values, dtype=np.float64))
     staging.write_record(store, record)
     return record
 
 
-def _encoded(
+def encoded_region(
     name: str, doc: Document, values: xr.DataArray, block: int, tile: Slices
 ) -> list[ChunkObject]:
+    """Objects of one variable of a region: `block` counts years from the first of the time axis.
+
+    Raises:
+        RunError: The region does not fill whole chunk objects.
+    """
     dims: list[str] = dims_of(doc)
     chunks: list[int] = doc["chunk_grid"]["configuration"]["chunk_shape"]
     start = {"time": block * MONTHS, "latitude": tile[0].start, "longitude": tile[1].start}
@@ -263,7 +206,7 @@ def finish(store: Path, year: int) -> None:
     total = np.sum([r.budget for r in records], axis=0) if len(records) > 1 else records[0].budget
     rows = [r for record in records for r in record.rows]
     rows += _write_budget(store, plan, year, total)
-    known = ledger.rows_of(store) or _template_rows(store)
+    known = ledger.rows_of(store) or template_rows(store)
     years = sorted({*ledger.published_years(store), year})
     axis = range(plan.spec.first_year, max(years) + 1)
     rows += _write_time(store, plan, axis, {r.key for r in known})
@@ -309,7 +252,7 @@ def _write_budget(store: Path, plan: Plan, year: int, total: NDArray[np.float64]
     )
     for o in objects:
         write_atomic(store / o.key, o.content)
-    return [_row(o, year=year, inputs=plan.fingerprint(year)) for o in objects]
+    return [object_row(o, year=year, inputs=plan.fingerprint(year)) for o in objects]
 
 
 def _write_time(store: Path, plan: Plan, axis: Sequence[int], known: set[str]) -> list[Row]:
@@ -320,13 +263,8 @@ def _write_time(store: Path, plan: Plan, axis: Sequence[int], known: set[str]) -
         for o in time_objects(docs, year, plan.spec.first_year):
             if o.key not in known:
                 write_atomic(store / o.key, o.content)
-                rows.append(_row(o, year=year, inputs="calendar"))
+                rows.append(object_row(o, year=year, inputs="calendar"))
     return rows
-
-
-def _template_rows(store: Path) -> list[Row]:
-    marker = json.loads((staging.folder(store) / "template.json").read_bytes())
-    return [Row(**r) for r in marker["rows"]]
 
 
 def _refuse(store: Path, year: int, records: Sequence[Record], problems: Sequence[Problem]) -> None:
@@ -381,38 +319,3 @@ def _tidy(store: Path, plan: Plan, year: int) -> None:
     if set(plan.inputs) <= set(ledger.published_years(store)):
         staging.remove(staging.folder(store))
     sweep_partial(store.parent)
-
-
-def repair_block(store: Path, block: xr.Dataset, *, year: int, tile: Slices) -> list[str]:
-    """Write the damaged objects of a published region anew, bit for bit; the keys that were written.
-
-    Raises:
-        RunError: The block is not the one that was published.
-    """
-    first = first_year(store)
-    published = {r.key: r for r in ledger.rows_of(store)}
-    written = []
-    for name in sorted(map(str, block.data_vars)):
-        doc = read_document(store, name)
-        if "time" not in dims_of(doc):
-            continue
-        for o in _encoded(name, doc, block[name], year - first, tile):
-            wanted, path = published[o.key].sha256, store / o.key
-            if path.exists() and sha256_file(path) == wanted:
-                continue
-            if hashlib.sha256(o.content).hexdigest() != wanted:
-                raise RunError(
-                    "the recomputed object is not the published one",
-                    where=path,
-                    expected=f"sha256 {wanted}",
-                    found=hashlib.sha256(o.content).hexdigest(),
-                    fix="Repair with the inputs and the package version in the product's attributes",
-                )
-            write_atomic(path, o.content)
-            written.append(o.key)
-    return written
-
-
-def first_year(store: Path) -> int:
-    """The year at which the time axis of a published store starts."""
-    return int(json.loads((store / METADATA).read_bytes())["attributes"]["ch4grid_first_year"])

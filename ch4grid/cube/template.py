@@ -154,7 +154,6 @@ def time_objects(docs: Mapping[str, Document], year: int, first_year: int) -> li
 def group_attributes(spec: ProductSpec, grid: Grid, inputs: Mapping[int, str]) -> dict[str, Any]:
     """Attributes of the group once the years of `inputs` (year to fingerprint) are published."""
     half = grid.resolution / 2
-    years = sorted(inputs)
     known: dict[str, Any] = {
         "Conventions": CONVENTIONS,
         "title": spec.title,
@@ -187,14 +186,20 @@ def group_attributes(spec: ProductSpec, grid: Grid, inputs: Mapping[int, str]) -
         "ch4grid_graph": spec.graph,
         "ch4grid_recipe": json.dumps(spec.recipe, sort_keys=True),
         "ch4grid_parts": json.dumps(dict(spec.parts), sort_keys=True),
+    }
+    return known | coverage(inputs) | dict(spec.attributes)
+
+
+def coverage(inputs: Mapping[int, str]) -> dict[str, Any]:
+    """Attributes that change with every published year; `inputs` maps year to fingerprint."""
+    years = sorted(inputs)
+    return {
         "ch4grid_inputs": json.dumps({str(y): inputs[y] for y in years}, sort_keys=True),
         "published_years": years,
+        "time_coverage_start": f"{years[0]}-01-01",
+        "time_coverage_end": f"{years[-1]}-12-31",
+        "time_coverage_duration": f"P{years[-1] - years[0] + 1}Y",
     }
-    if years:
-        known["time_coverage_start"] = f"{years[0]}-01-01"
-        known["time_coverage_end"] = f"{years[-1]}-12-31"
-        known["time_coverage_duration"] = f"P{years[-1] - years[0] + 1}Y"
-    return known | dict(spec.attributes)
 
 
 def _package_version() -> str:

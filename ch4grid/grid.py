@@ -17,6 +17,9 @@ from ch4grid.errors import RecipeError
 WGS84_A = 6378137.0
 WGS84_F = 1.0 / 298.257223563
 
+# Mean radius of the Earth [km] (IUGG).
+EARTH_RADIUS_KM = 6371.0088
+
 # One write region of the product: a multiple of the member chunk, so that one writer owns whole chunk objects.
 TILE = 180
 
@@ -36,6 +39,16 @@ def zone_area(latitude_bounds: Float) -> Float:
     q = (1.0 - e**2) * (s / (1.0 - (e * s) ** 2) + np.arctanh(e * s) / e)
     area: Float = np.pi * WGS84_A**2 * np.abs(q[:, 1] - q[:, 0])
     return area
+
+
+def great_circle_km(
+    latitude: Float, longitude: Float, to_latitude: Float, to_longitude: Float
+) -> Float:
+    """Great-circle distances [km] between points and other points [degrees], broadcast against each other."""
+    a, b = np.deg2rad(latitude), np.deg2rad(to_latitude)
+    half = np.deg2rad(np.subtract(to_longitude, longitude)) / 2
+    haversine = np.sin((b - a) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(half) ** 2
+    return np.asarray(2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(haversine, 0.0, 1.0))))
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,8 @@ class View:
             return np.zeros(self.lattice.shape)
         response = lasting_response(changes)[DRIVERS.index(name)]
         shifts = [response[DRIVERS.index(n)] * self._forced(n, s) for n, s in changes.items()]
-        return np.sum(shifts, axis=0, dtype=np.float64)
+        total: Float = np.sum(shifts, axis=0, dtype=np.float64)
+        return total
 
     def _forced(self, name: str, size: float) -> Float:
         inner = size if name in ADDITIVE else np.log1p(size)

@@ -1,0 +1,16 @@
+"""The static pages that people look at: one per product, an index, a thumbnail, and a local server to browse them."""
+
+from ch4grid.pages.index import IndexEntry, write_index
+from ch4grid.pages.maps import thumbnail_png
+from ch4grid.pages.product import Interval, ProductPage, write_product_page
+from ch4grid.pages.server import serve
+
+__all__ = [
+    "IndexEntry",
+    "Interval",
+    "ProductPage",
+    "serve",
+    "thumbnail_png",
+    "write_index",
+    "write_product_page",
+]

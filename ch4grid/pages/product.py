@@ -1,0 +1,310 @@
+"""The page of a product: maps, budgets, seasonal cycle, skill, provenance and how to open it, in one HTML file.
+
+The file needs nothing from outside itself and no script, so it reads the same from a disk, a mail or a server. What it
+shows is computed from its inputs alone: same product, same bytes.
+"""
+
+import calendar
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ch4grid.pages.charts import Chart, chart
+from ch4grid.pages.colour import Scale, flux_scale, spread_scale
+from ch4grid.pages.figures import MISSING, figure, percent, words
+from ch4grid.pages.maps import data_url, display, map_png
+from ch4grid.pages.templates import render
+from ch4grid.stores import write_atomic
+from ch4grid.vocabulary import GASES, Gas
+
+ALL = "all"
+FLAG_WORDS = {
+    "valid": "estimated from complete drivers",
+    "ocean": "no land in the cell",
+    "no_ecosystem": "land, but none of the classes, for instance ice or open water",
+    "driver_filled": "estimated with at least one driver filled from neighbours or climatology",
+    "driver_missing": "no estimate: a driver is missing",
+    "outside_applicability": "estimated, but unlike anything the towers have seen: use with caution",
+}
+SPLIT_WORDS = {
+    "random": "random months",
+    "temporal": "later years",
+    "loso": "sites never seen, one at a time",
+    "loco": "regions never seen, one 300 km cluster at a time",
+    "class": "an ecosystem class never seen",
+    "region": "a continent or band never seen",
+    "holdout": "towers kept aside, scored once",
+}
+
+
+class Interval(NamedTuple):
+    """Lower bound, mean and upper bound of a budget (time or year, ecosystem, region) [Tg]."""
+
+    lower: xr.DataArray
+    mean: xr.DataArray
+    upper: xr.DataArray
+
+
+@dataclass(frozen=True)
+class ProductPage:
+    """Everything that a product page shows.
+
+    Args:
+        title: One line.
+        summary: One paragraph of plain text: what it is and what it is not.
+        product: Identifier.
+        version: Number N of `v<N>`.
+        scenario: Name of the scenario.
+        gas: Row of the gas table.
+        dataset: The opened product; flux, standard error and flags of its last year are drawn.
+        monthly: Monthly budget (time, ecosystem, region) [Tg], region `globe` among them; ecosystem `all` is the sum.
+        annual: Annual budget (year, ecosystem, region) [Tg] of the same.
+        store: The Zarr group.
+        files: Other files to link, by what they are called.
+        skill: Rows as a benchmark writes them: split, n, nse, asinh_nse, coverage90, ...
+        provenance: What it was made from, by heading: recipe, checkpoint digest, inputs, versions.
+        citation: How to cite it.
+        licence: Its licence.
+        limits: What not to use it for, one sentence each.
+        level: Coverage that the intervals aim at.
+    """
+
+    title: str
+    summary: str
+    product: str
+    version: int
+    scenario: str
+    gas: str
+    dataset: xr.Dataset
+    monthly: Interval
+    annual: Interval
+    store: Path
+    files: Mapping[str, Path] = field(default_factory=dict)
+    skill: Sequence[Mapping[str, Any]] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    citation: str = ""
+    licence: str = "CC-BY-4.0"
+    limits: Sequence[str] = ()
+    level: float = 0.9
+
+
+class Picture(NamedTuple):
+    """A map: image as a `data:` URL, caption and a description for those who cannot see it."""
+
+    url: str
+    caption: str
+    description: str
+
+
+def write_product_page(path: Path, page: ProductPage) -> Path:
+    """Write the page of a product to `path`, atomically; references to store and files are relative to it.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    gas = GASES[page.gas]
+    last = page.dataset.sel(time=_last_year(page.dataset))
+    text = render(
+        "product.html.j2",
+        page=page,
+        gas=gas,
+        years=years_words(pd.DatetimeIndex(page.dataset["time"].values).year),
+        last_year=int(last["time"].dt.year[0]),
+        store=_relative(page.store, path),
+        files={name: _relative(target, path) for name, target in page.files.items()},
+        headline=_headline(page, gas),
+        **_maps(last, gas),
+        series=_series(page),
+        cycles=_cycles(page),
+        totals=_class_table(page),
+        history=_history(page),
+        skill=_skill(page),
+        flags=_flags(last),
+        level=round(100 * page.level),
+    )
+    write_atomic(path, text.encode())
+    return path
+
+
+def years_words(years: Sequence[int] | pd.Index) -> str:
+    """Years as people write them: `2001`, `2001 to 2003` or `2001 to 2003, 2005`."""
+    known = sorted({int(y) for y in years})
+    starts = [y for y in known if y - 1 not in known]
+    ends = [y for y in known if y + 1 not in known]
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))
+
+
+def _last_year(ds: xr.Dataset) -> slice:
+    year = int(pd.DatetimeIndex(ds["time"].values).year.max())
+    return slice(f"{year}-01-01", f"{year}-12-31")
+
+
+def _relative(target: Path, page: Path) -> str:
+    return Path(os.path.relpath(target.absolute(), page.parent.absolute())).as_posix()
+
+
+def _headline(page: ProductPage, gas: Gas) -> str:
+    lower, mean, upper = (float(_globe(b).isel(year=-1)) for b in page.annual)
+    year = int(page.annual.mean["year"][-1])
+    return (
+        f"{figure(mean)} Tg of {gas.long_name} in {year}"
+        f" ({round(100 * page.level)} % interval {figure(lower)} to {figure(upper)} Tg)"
+    )
+
+
+def _globe(budget: xr.DataArray) -> xr.DataArray:
+    return budget.sel(ecosystem=ALL, region="globe")
+
+
+def _maps(last: xr.Dataset, gas: Gas) -> dict[str, Any]:
+    """The two annual maps, the twelve monthly ones and their scales."""
+    months = display(last[gas.flux])
+    formula = gas.formula.replace("4", "₄").replace("2", "₂")
+    scale = flux_scale(months, formula)
+    spread = display(last[f"{gas.flux}_standard_error"]).mean(axis=0)
+    spread_at = spread_scale(spread, formula)
+    year = int(last["time"].dt.year[0])
+    annual = _mean(months)
+    return {
+        "annual": _picture(annual, scale, f"Mean of {year}", last),
+        "spread": _picture(
+            spread, spread_at, f"Mean of the monthly standard errors of {year}", last
+        ),
+        "months": [
+            _picture(months[i], scale, f"{calendar.month_name[i + 1]} {year}", last)
+            for i in range(len(months))
+        ],
+        "month_names": list(calendar.month_abbr)[1:],
+        "scale": scale,
+        "spread_scale": spread_at,
+    }
+
+
+def _mean(months: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the months that have a value; NaN where none has."""
+    count = np.isfinite(months).sum(axis=0)
+    return np.where(count > 0, np.nansum(months, axis=0) / np.maximum(count, 1), np.nan)
+
+
+def _picture(values: NDArray[np.float64], scale: Scale, caption: str, ds: xr.Dataset) -> Picture:
+    return Picture(
+        data_url(map_png(values, scale)), caption, f"{caption}. {_summary(values, scale, ds)}"
+    )
+
+
+def _summary(values: NDArray[np.float64], scale: Scale, ds: xr.Dataset) -> str:
+    """Range and place of the largest value of a map, in a sentence."""
+    if not np.isfinite(values).any():
+        return "No values."
+    row, column = np.unravel_index(int(np.nanargmax(values)), values.shape)
+    latitude = float(ds["latitude"].values[-values.shape[0] :][row])
+    longitude = float(ds["longitude"].values[column])
+    return (
+        f"From {figure(float(np.nanmin(values)))} to {figure(float(np.nanmax(values)))} {scale.units},"
+        f" largest near {abs(latitude):.0f}° {'N' if latitude >= 0 else 'S'},"
+        f" {abs(longitude):.0f}° {'E' if longitude >= 0 else 'W'}."
+    )
+
+
+def _series(page: ProductPage) -> Chart:
+    bounds = [_globe(b) for b in page.monthly]
+    time = pd.DatetimeIndex(bounds[1]["time"].values)
+    values = bounds[1].values
+    january = [i for i, month in enumerate(time.month) if month == 1]
+    every = -(-len(january) // 8)
+    top = int(np.nanargmax(values))
+    return chart(
+        (bounds[0].values, values, bounds[2].values),
+        [(i, str(time[i].year)) for i in january[::every]],
+        title="Global total by month",
+        description=(
+            f"Global monthly total from {time[0]:%B %Y} to {time[-1]:%B %Y}:"
+            f" mean {figure(float(np.nanmean(values)))} Tg per month,"
+            f" largest {figure(float(values[top]))} Tg in {time[top]:%B %Y}."
+        ),
+    )
+
+
+def _cycles(page: ProductPage) -> list[Chart]:
+    """Mean seasonal cycle of every region, all classes together."""
+    charts = []
+    for region in page.monthly.mean["region"].values:
+        lower, mean, upper = (
+            b.sel(ecosystem=ALL, region=region).groupby("time.month").mean("time").values
+            for b in page.monthly
+        )
+        month = calendar.month_name[int(np.nanargmax(mean)) + 1]
+        charts.append(
+            chart(
+                (lower, mean, upper),
+                [(0, "Jan"), (3, "Apr"), (6, "Jul"), (9, "Oct")],
+                title=words(str(region)).capitalize(),
+                description=(
+                    f"Mean seasonal cycle, {words(str(region))}: from {figure(float(np.nanmin(mean)))} to"
+                    f" {figure(float(np.nanmax(mean)))} Tg per month, largest in {month}."
+                ),
+                size=(340.0, 190.0),
+            )
+        )
+    return charts
+
+
+def _class_table(page: ProductPage) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Annual totals of the last year: class, then mean and interval by region; the sum of classes last."""
+    classes = [str(e) for e in page.annual.mean["ecosystem"].values]
+    rows = []
+    for name in [*(c for c in classes if c != ALL), ALL]:
+        cells = [b.sel(ecosystem=name).isel(year=-1).values for b in page.annual]
+        row = [
+            (figure(float(m)), f"{figure(float(lo))} to {figure(float(up))}")
+            for lo, m, up in zip(*cells, strict=True)
+        ]
+        rows.append((words(name) if name != ALL else "all classes", row))
+    return rows
+
+
+def _history(page: ProductPage) -> list[tuple[int, str, str]]:
+    lower, mean, upper = (_globe(b) for b in page.annual)
+    return [
+        (int(y), figure(float(m)), f"{figure(float(lo))} to {figure(float(up))}")
+        for y, lo, m, up in zip(
+            mean["year"].values, lower.values, mean.values, upper.values, strict=True
+        )
+    ]
+
+
+def _skill(page: ProductPage) -> list[dict[str, str]]:
+    columns = ("nse", "asinh_nse", "r2", "coverage90")
+    rows = []
+    for row in page.skill:
+        cells = {c: figure(float(row[c])) if row.get(c) is not None else MISSING for c in columns}
+        if row.get("coverage90") is not None:
+            cells["coverage90"] = percent(float(row["coverage90"]))
+        split = str(row.get("split", ""))
+        rows.append(
+            cells
+            | {
+                "model": str(row.get("model", "")),
+                "split": SPLIT_WORDS.get(split, words(split)),
+                "n": f"{int(row['n'])}" if row.get("n") is not None else MISSING,
+            }
+        )
+    return rows
+
+
+def _flags(last: xr.Dataset) -> list[tuple[int, str, str, str]]:
+    """Value, meaning, explanation and share of cell-months of every quality flag in the last year."""
+    flag = last["quality_flag"]
+    values, meanings = np.atleast_1d(flag.attrs["flag_values"]), flag.attrs["flag_meanings"].split()
+    data = flag.values
+    return [
+        (int(v), words(m), FLAG_WORDS.get(m, ""), percent(float((data == v).mean())))
+        for v, m in zip(values, meanings, strict=True)
+    ]

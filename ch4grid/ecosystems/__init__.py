@@ -1,0 +1,21 @@
+"""Ecosystem classes: which there are, what they are made of, and how much of each cell they cover."""
+
+from ch4grid.ecosystems.fractions import fractions
+from ch4grid.ecosystems.schemes import (
+    SCHEMES,
+    SEVEN_CLASSES,
+    Scheme,
+    scheme_of,
+    site_class,
+    wetland_class,
+)
+
+__all__ = [
+    "SCHEMES",
+    "SEVEN_CLASSES",
+    "Scheme",
+    "fractions",
+    "scheme_of",
+    "site_class",
+    "wetland_class",
+]

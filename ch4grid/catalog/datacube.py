@@ -51,9 +51,14 @@ def zarr_fields(store: Path) -> dict[str, Any]:
 
 
 def years_of(ds: xr.Dataset) -> tuple[int, ...]:
-    """Calendar years of which all twelve months are on the time axis, ascending."""
+    """Published calendar years with all twelve months on the time axis, ascending.
+
+    The group's attribute `published_years` leaves out the empty years that the axis spans.
+    """
     years, counts = np.unique(pd.DatetimeIndex(ds["time"].values).year, return_counts=True)
-    return tuple(int(y) for y, n in zip(years, counts, strict=True) if n == 12)
+    whole = [int(y) for y, n in zip(years, counts, strict=True) if n == 12]
+    published = np.atleast_1d(ds.attrs.get("published_years", whole)).tolist()
+    return tuple(y for y in whole if y in published)
 
 
 def year_interval(first: int, last: int) -> list[str]:

@@ -20,11 +20,15 @@ MG_PER_DAY = 86400.0 * 1e6
 
 # Sinks run from dark to pale blue, sources from cream through orange to dark purple: lightness alone tells them apart
 # from zero, and blue against orange is safe in the common colour vision deficiencies.
-SINK = ("#0b3c6f", "#2c7fb8", "#9ccbe3", "#f6f3e6")
+SINK = ("#1f6fae", "#6fb1d9", "#bcdcea", "#f6f3e6")
 SOURCE = ("#f6f3e6", "#fde0a0", "#f9b04c", "#e5703a", "#b73a54", "#7a1f6b", "#3a0f53")
 SPREAD = ("#f6f3e6", "#d9e3b5", "#9fcfb0", "#5fb0b3", "#3a86ad", "#33589a", "#2a2a6b")
 
 STEPS = 240
+# The upper end is this many times the width of the linear part: two decades and a half of fluxes can be told apart.
+LINEAR = 200
+# Smallest distance between two ticks of a legend, as a share of its length.
+APART = 0.065
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,13 @@ class Scale:
 
     @cached_property
     def ticks(self) -> tuple[tuple[float, str], ...]:
-        """Position and label of the legend's ticks, at least a tenth of the scale apart, the ends and zero first."""
+        """Position and label of the legend's ticks, never on top of each other, the ends and zero first."""
         decades = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
         inner = [v for v in decades[::-1] if v < self.high] + [-v for v in decades if -v > self.low]
         chosen: list[float] = []
         for value in [0.0, self.high, *([self.low] if self.low < 0 else []), *inner]:
             place = float(self.position(np.array([value]))[0])
-            if all(abs(place - float(self.position(np.array([c]))[0])) > 0.1 for c in chosen):
+            if all(abs(place - float(self.position(np.array([c]))[0])) > APART for c in chosen):
                 chosen.append(value)
         return tuple((float(self.position(np.array([v]))[0]), tick(v)) for v in sorted(chosen))
 
@@ -100,14 +104,14 @@ def flux_scale(values: Values, formula: str = "CH4") -> Scale:
     high = _rounded(float(np.percentile(finite, 99.5))) if finite.size else 1.0
     lowest = float(np.percentile(finite, 0.5)) if finite.size else 0.0
     low = -_rounded(-lowest) if lowest < -high / 1e4 else 0.0
-    return Scale(low, high, high / 50, f"mg {formula} m⁻² day⁻¹")
+    return Scale(low, high, high / LINEAR, f"mg {formula} m⁻² day⁻¹")
 
 
 def spread_scale(values: Values, formula: str = "CH4") -> Scale:
     """Scale for standard errors [mg m-2 day-1] from zero to the 99.5th percentile."""
     finite = values[np.isfinite(values)]
     high = _rounded(float(np.percentile(finite, 99.5))) if finite.size else 1.0
-    return Scale(0.0, high, high / 50, f"mg {formula} m⁻² day⁻¹", SPREAD)
+    return Scale(0.0, high, high / LINEAR, f"mg {formula} m⁻² day⁻¹", SPREAD)
 
 
 def _rounded(value: float) -> float:

@@ -57,7 +57,7 @@ def thumbnail_png(flux: xr.DataArray, *, formula: str = "CH4", title: str = "") 
     scale = flux_scale(values, formula)
     figure = Figure(figsize=(6, 3), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    rgba = np.dstack([np.vstack([scale.palette, [[211, 221, 230]]])[scale.steps(values)]]).astype(
+    rgba = np.dstack([np.vstack([scale.palette, [[216, 216, 216]]])[scale.steps(values)]]).astype(
         np.uint8
     )
     axes = figure.add_axes((0.02, 0.2, 0.96, 0.7))
@@ -65,17 +65,17 @@ def thumbnail_png(flux: xr.DataArray, *, formula: str = "CH4", title: str = "") 
         rgba, extent=(-180, 180, SOUTH, 90), origin="lower", interpolation="nearest", aspect="auto"
     )
     axes.set_axis_off()
-    axes.set_title(title, fontsize=9, pad=4)
-    bar = figure.add_axes((0.2, 0.115, 0.6, 0.04))
+    axes.set_title(title, fontsize=10, pad=4)
+    bar = figure.add_axes((0.05, 0.115, 0.68, 0.045))
     bar.imshow(scale.palette[None, :, :], extent=(0, 1, 0, 1), aspect="auto")
     bar.set_yticks([])
-    bar.set_xticks([p for p, _ in scale.ticks], [label for _, label in scale.ticks], fontsize=7)
+    bar.set_xticks([p for p, _ in scale.ticks], [label for _, label in scale.ticks], fontsize=8)
     bar.tick_params(length=2, pad=1)
     figure.text(
         0.985,
         0.115,
         scale.units.replace("⁻²", "$^{-2}$").replace("⁻¹", "$^{-1}$"),
-        fontsize=7,
+        fontsize=8,
         ha="right",
     )
     stream = io.BytesIO()

@@ -121,7 +121,7 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         files={name: _relative(target, path) for name, target in page.files.items()},
         headline=_headline(page, gas),
         **_maps(last, gas),
-        series=_series(page),
+        series=[_series(page, size) for size in ((960.0, 260.0), (380.0, 220.0))],
         cycles=_cycles(page),
         totals=_class_table(page),
         history=_history(page),
@@ -213,12 +213,13 @@ def _summary(values: NDArray[np.float64], scale: Scale, ds: xr.Dataset) -> str:
     )
 
 
-def _series(page: ProductPage) -> Chart:
+def _series(page: ProductPage, size: tuple[float, float]) -> Chart:
+    """The global total by month, drawn for a width of the page."""
     bounds = [_globe(b) for b in page.monthly]
     time = pd.DatetimeIndex(bounds[1]["time"].values)
     values = bounds[1].values
     january = [i for i, month in enumerate(time.month) if month == 1]
-    every = -(-len(january) // 8)
+    every = -(-len(january) // int(size[0] / 90))
     top = int(np.nanargmax(values))
     return chart(
         (bounds[0].values, values, bounds[2].values),
@@ -229,6 +230,7 @@ def _series(page: ProductPage) -> Chart:
             f" mean {figure(float(np.nanmean(values)))} Tg per month,"
             f" largest {figure(float(values[top]))} Tg in {time[top]:%B %Y}."
         ),
+        size=size,
     )
 
 
@@ -250,7 +252,7 @@ def _cycles(page: ProductPage) -> list[Chart]:
                     f"Mean seasonal cycle, {words(str(region))}: from {figure(float(np.nanmin(mean)))} to"
                     f" {figure(float(np.nanmax(mean)))} Tg per month, largest in {month}."
                 ),
-                size=(340.0, 190.0),
+                size=(440.0, 200.0),
             )
         )
     return charts

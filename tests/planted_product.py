@@ -100,8 +100,7 @@ def write_years(
     static = planes(grid)
     with cube.lock(store):
         cube.create(store, told, grid, static)
-        cube.begin(store, told, {y: f"{inputs}-{y}" for y in years})
-        for year in years:
+        for year in cube.begin(store, told, {y: f"{inputs}-{y}" for y in years}):
             for tile in grid.tiles():
                 if cube.staged(store, year, tile) is None:
                     write_tile(store, grid, tile, year, seed=seed, static=static)

@@ -142,7 +142,8 @@ def _markdown(report: Mapping[str, Any]) -> str:
     for name, v in report["variables"].items():
         lines.append(
             f"| {name} | {v['units']} | {v['largest_absolute_change']:.4g} | "
-            f"{v['largest_relative_change']:.2%} | {v['cells_changed']} | {v['cells_appeared']} | {v['cells_vanished']} |"
+            f"{v['largest_relative_change']:.2%} | {v['cells_changed']} | {v['cells_appeared']} | "
+            f"{v['cells_vanished']} |"
         )
     if not report["variables"]:
         lines.append("| cells are on different grids and not compared | | | | | | |")

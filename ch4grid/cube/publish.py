@@ -70,43 +70,66 @@ def lock(store: Path) -> Iterator[None]:
         held.release()
 
 
-def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> None:
-    """Take up the years to publish: record the plan, drop what belongs to none of them.
+def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> tuple[int, ...]:
+    """Take up the years to publish and return those that are not published yet.
 
-    Regions that an earlier run finished with the same plan stay and are not computed again.
+    Records the plan and drops what belongs to no planned year. Regions that an earlier run finished from the same
+    inputs stay and need not be computed again (`staged`).
 
     Args:
         store: A created store.
         spec: The product.
-        inputs: Fingerprint of the inputs by year to write.
+        inputs: Fingerprint of the inputs by year asked for.
 
     Raises:
-        RunError: A year is published already or lies before the product's first year.
+        RunError: A published year or part would change, or a year lies before the product's first year.
     """
-    done = set(ledger.published_years(store)) & set(inputs)
-    early = sorted(y for y in inputs if y < spec.first_year)
-    if done or early:
-        raise RunError(
-            "the years cannot be written to this version",
-            where=store,
-            expected=f"years from {spec.first_year} that are not published",
-            found=f"published: {sorted(done)}, too early: {early}",
-            fix="Published cells never change; publish a new version",
-        )
-    sweep_partial(store)
-    sweep_partial(staging.folder(store))
-    plan = Plan(spec, dict(inputs))
+    _refuse_changes(store, spec, inputs)
+    done = ledger.published_years(store)
+    pending = {y: d for y, d in sorted(inputs.items()) if y not in done}
+    sweep_partial(store.parent)
+    if not pending:
+        staging.remove(staging.folder(store))
+        return ()
+    plan = Plan(spec, pending)
     staging.write_plan(store, plan)
     kept = {r.key for r in ledger.rows_of(store)}
     for folder in sorted(p for p in staging.folder(store).iterdir() if p.is_dir()):
         year = int(folder.name)
         for path in sorted(folder.glob("*.json")):
             found = json.loads(path.read_bytes())
-            if year in inputs and found["inputs"] == plan.fingerprint(year):
+            if year in pending and found["inputs"] == plan.fingerprint(year):
                 kept |= {r["key"] for r in found["rows"]}
             else:
                 path.unlink()
     _drop_strays(store, kept)
+    return tuple(pending)
+
+
+def _refuse_changes(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> None:
+    early = sorted(y for y in inputs if y < spec.first_year)
+    if early:
+        raise RunError(
+            "years before the start of the time axis cannot be added",
+            where=store,
+            expected=f"years from {spec.first_year}",
+            found=early,
+            fix="Publish a new version whose period starts earlier",
+        )
+    if not ledger.published_years(store):
+        return
+    told = json.loads((store / METADATA).read_bytes())["attributes"]
+    parts, known = json.loads(told["ch4grid_parts"]), _published_inputs(store)
+    changed = [n for n in sorted({*parts, *spec.parts}) if parts.get(n) != spec.parts.get(n)]
+    changed += [f"inputs of {y}" for y in sorted(inputs) if known.get(y, inputs[y]) != inputs[y]]
+    if changed:
+        raise RunError(
+            "published cells never change",
+            where=store,
+            expected="the parts and inputs that were published",
+            found=f"other {', '.join(changed)}",
+            fix="Publish a new version",
+        )
 
 
 def _drop_strays(store: Path, kept: set[str]) -> None:

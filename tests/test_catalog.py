@@ -205,6 +205,29 @@ def test_a_model_is_an_item_that_products_derive_from(output: Path) -> None:
     assert stac.show(output, trained.id)["skill"][0]["asinh_nse"] == 0.5
 
 
+def test_a_withdrawn_year_leaves_the_catalog_as_it_was_without_it(
+    output: Path, tmp_path: Path
+) -> None:
+    publish(tmp_path / "shorter", (2001, 2001))
+    product = record(output)
+    write_store(product.store, 2001, 2001)
+    write_ledger(product.ledger, 2001, 2001)
+    stac.withdraw(output / "catalog", "ch4-made-up", 1, "historical", 2002)
+    stac.withdraw(output / "catalog", "ch4-made-up", 1, "historical", 1999)
+    assert stac.validate(output) == []
+    after, expected = digest(output / "catalog"), digest(tmp_path / "shorter" / "catalog")
+    assert {k: v for k, v in after.items() if k.endswith(".json")} == {
+        k: v for k, v in expected.items() if k.endswith(".json")
+    }
+
+
+def test_withdrawing_the_last_year_takes_the_product_out(output: Path) -> None:
+    for year in (2001, 2002):
+        stac.withdraw(output / "catalog", "ch4-made-up", 1, "historical", year)
+    assert [r["kind"] for r in stac.list_catalog(output)] == ["input"] * 4
+    assert stac.validate(output) == []
+
+
 def test_a_year_that_the_store_lacks_is_refused(output: Path) -> None:
     product = record(output)
     with pytest.raises(

@@ -7,7 +7,7 @@
 from ch4grid.catalog.datacube import open_store, years_of
 from ch4grid.catalog.documents import item_folder, product_folder
 from ch4grid.catalog.listing import list_catalog, show
-from ch4grid.catalog.publish import publish_item, publish_model, published_years
+from ch4grid.catalog.publish import publish_item, publish_model, published_years, withdraw
 from ch4grid.catalog.records import (
     INPUT_COLLECTIONS,
     ModelRecord,
@@ -33,5 +33,6 @@ __all__ = [
     "show",
     "static_catalog",
     "validate",
+    "withdraw",
     "years_of",
 ]

@@ -1,4 +1,4 @@
-"""The STAC documents of a product and a model, built with pystac from records and from the stores themselves.
+"""The Items of products and models, built with pystac from records and from the stores themselves.
 
 Nothing is written here: records, stores and files come in, JSON-able documents with relative references go out.
 """
@@ -6,7 +6,6 @@ Nothing is written here: records, stores and files come in, JSON-able documents 
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pystac
 from pystac.extensions.datacube import SCHEMA_URI as DATACUBE
@@ -25,14 +24,15 @@ from ch4grid.catalog.datacube import (
     zarr_fields,
 )
 from ch4grid.catalog.records import SOFTWARE_PROVIDER, ModelRecord, ProductRecord
-from ch4grid.catalog.tree import Document, href, resolve
+from ch4grid.catalog.tree import Document, href
 from ch4grid.errors import InputError
 from ch4grid.stores import sha256_file
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 ZARR = "https://stac-extensions.github.io/zarr/v1.1.0/schema.json"
 
-DEFAULT_SCENARIO = "historical"
+# Extensions of product Collections and Items.
+EXTENSIONS = sorted([DATACUBE, FILE, PROCESSING, SCIENTIFIC, VERSION, ZARR])
 
 # Title and roles of an asset by its key; the media type follows from the file's suffix.
 ASSETS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -84,7 +84,7 @@ def item_document(
                 found=f"complete years {list(years_of(ds))}",
             )
         extent, cube = bbox(ds), describe(ds, year, year)
-    start, end = (_instant(t) for t in year_interval(year, year))
+    start, end = (instant(t) for t in year_interval(year, year))
     item = pystac.Item(
         id=product.item_id(year),
         geometry=_rectangle(extent),
@@ -93,12 +93,12 @@ def item_document(
         start_datetime=start,
         end_datetime=end,
         collection=product.product,
-        stac_extensions=sorted([DATACUBE, FILE, PROCESSING, SCIENTIFIC, VERSION, ZARR]),
+        stac_extensions=EXTENSIONS,
         properties=_properties(product, year) | cube,
     )
     item.assets = {"data": _store_asset(product, folder)} | _assets(files, folder)
-    structure = _structure(folder, catalog, parent=folder.parent / "collection.json")
-    item.add_links([*structure, *_lineage(product.inputs, product.model, catalog, folder)])
+    up = structure(folder, catalog, parent=folder.parent / "collection.json")
+    item.add_links([*up, *lineage(product.inputs, product.model, catalog, folder)])
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
@@ -156,7 +156,7 @@ def file_fields(path: Path) -> Document:
     return {"file:size": path.stat().st_size, "file:checksum": SHA256_MULTIHASH + sha256_file(path)}
 
 
-def _structure(folder: Path, catalog: Path, *, parent: Path) -> list[pystac.Link]:
+def structure(folder: Path, catalog: Path, *, parent: Path) -> list[pystac.Link]:
     """Links up the tree: root, parent and, when the parent is a Collection, collection."""
     up = href(parent, folder)
     rels = {"root": href(catalog / "catalog.json", folder), "parent": up}
@@ -165,7 +165,8 @@ def _structure(folder: Path, catalog: Path, *, parent: Path) -> list[pystac.Link
     return [pystac.Link(rel, target, media_type=tree.JSON) for rel, target in rels.items()]
 
 
-def _lineage(inputs: tuple[str, ...], model: str, catalog: Path, folder: Path) -> list[pystac.Link]:
+def lineage(inputs: tuple[str, ...], model: str, catalog: Path, folder: Path) -> list[pystac.Link]:
+    """Links `derived_from` to the Collections of inputs and the Item of the model."""
     targets = {i: (catalog / "inputs" / i / "collection.json", tree.JSON) for i in inputs}
     if model:
         targets[model] = (catalog / "models" / model / f"{model}.json", tree.GEOJSON)
@@ -173,105 +174,6 @@ def _lineage(inputs: tuple[str, ...], model: str, catalog: Path, folder: Path) -
         pystac.Link("derived_from", href(path, folder), media_type=kind, title=name)
         for name, (path, kind) in targets.items()
     ]
-
-
-def collection_document(
-    catalog: Path, product: ProductRecord, items: Mapping[Path, Document]
-) -> Document:
-    """The Collection over all Items of a product; its data asset is the latest version of the default scenario."""
-    folder = product_folder(catalog, product.product)
-    latest = max(int(i["properties"]["version"]) for i in items.values())
-    newest = _newest(items, latest)
-    main = newest.get(DEFAULT_SCENARIO) or newest[min(newest)]
-    years = [int(i["properties"]["ch4grid:year"]) for i in items.values()]
-    with open_store(resolve(items[main]["assets"]["data"]["href"], main.parent)) as ds:
-        extent, cube = bbox(ds), describe(ds, *_span(items, items[main]))
-    collection = pystac.Collection(
-        id=product.product,
-        title=product.title,
-        description=product.summary,
-        license=product.licence,
-        keywords=list(product.keywords),
-        providers=[pystac.Provider.from_dict(p) for p in _collection_providers(product)],
-        extent=pystac.Extent(
-            pystac.SpatialExtent([extent]),
-            pystac.TemporalExtent([[_instant(t) for t in year_interval(min(years), max(years))]]),
-        ),
-        stac_extensions=sorted([DATACUBE, FILE, PROCESSING, SCIENTIFIC, VERSION, ZARR]),
-        extra_fields=cube
-        | {"version": str(latest), "deprecated": False, "sci:citation": product.citation}
-        | ({"sci:doi": product.doi} if product.doi else {}),
-        summaries=pystac.Summaries(_summaries(items)),
-        assets=_collection_assets(newest, items, folder),
-    )
-    collection.add_links(_collection_links(catalog, product, items, folder))
-    return collection.to_dict(include_self_link=False, transform_hrefs=False)
-
-
-def _span(items: Mapping[Path, Document], like: Document) -> tuple[int, int]:
-    """First and last published year of the version and scenario of one Item."""
-    keys = ("version", "ch4grid:scenario")
-    years = [
-        int(i["properties"]["ch4grid:year"])
-        for i in items.values()
-        if all(i["properties"][k] == like["properties"][k] for k in keys)
-    ]
-    return min(years), max(years)
-
-
-def _newest(items: Mapping[Path, Document], version: int) -> dict[str, Path]:
-    """The last year's Item of each scenario of a version."""
-    chosen = {
-        (i["properties"]["ch4grid:scenario"], int(i["properties"]["ch4grid:year"])): path
-        for path, i in items.items()
-        if int(i["properties"]["version"]) == version
-    }
-    return {scenario: chosen[scenario, year] for scenario, year in sorted(chosen)}
-
-
-def _summaries(items: Mapping[Path, Document]) -> dict[str, Any]:
-    properties = [i["properties"] for i in items.values()]
-    keys = ("version", "ch4grid:scenario", "ch4grid:gas", "ch4grid:year", "processing:level")
-    return {key: sorted({p[key] for p in properties}) for key in keys}
-
-
-def _collection_providers(product: ProductRecord) -> list[Document]:
-    software = SOFTWARE_PROVIDER | {
-        "processing:level": "L4",
-        "processing:lineage": product.lineage,
-        "processing:software": dict(product.software),
-    }
-    return [*(dict(p) for p in product.providers), software]
-
-
-def _collection_assets(
-    newest: Mapping[str, Path], items: Mapping[Path, Document], folder: Path
-) -> dict[str, pystac.Asset]:
-    """The stores and ledgers of the latest version, and the newest map and page for people."""
-    default = DEFAULT_SCENARIO if DEFAULT_SCENARIO in newest else min(newest)
-    assets = {}
-    for scenario, path in newest.items():
-        for key, asset in items[path]["assets"].items():
-            if key in ("data", "ledger", "page") or (key == "thumbnail" and scenario == default):
-                name = key if scenario == default else f"{key}-{scenario}"
-                moved = {"href": href(resolve(asset["href"], path.parent), folder)}
-                assets[name] = pystac.Asset.from_dict(asset | moved)
-    return assets
-
-
-def _collection_links(
-    catalog: Path, product: ProductRecord, items: Mapping[Path, Document], folder: Path
-) -> list[pystac.Link]:
-    up = _structure(folder, catalog, parent=catalog / "products" / "catalog.json")
-    licence = pystac.Link(
-        "license", f"https://spdx.org/licenses/{product.licence}.html", "text/html", product.licence
-    )
-    doi = [pystac.Link("cite-as", f"https://doi.org/{product.doi}")] if product.doi else []
-    below = [
-        pystac.Link("item", href(path, folder), tree.GEOJSON, items[path]["properties"]["title"])
-        for path in sorted(items)
-    ]
-    return [*up, licence, *doi, *_lineage(product.inputs, product.model, catalog, folder), *below]
 
 
 def model_document(folder: Path, model: ModelRecord) -> Document:
@@ -283,7 +185,7 @@ def model_document(folder: Path, model: ModelRecord) -> Document:
         )
     catalog = folder.parents[1]
     extent = [-180.0, -90.0, 180.0, 90.0]
-    start, end = (_instant(t) for t in year_interval(*model.period))
+    start, end = (instant(t) for t in year_interval(*model.period))
     item = pystac.Item(
         id=model.id,
         geometry=_rectangle(extent),
@@ -307,8 +209,8 @@ def model_document(folder: Path, model: ModelRecord) -> Document:
         },
     )
     item.assets = _assets({_model_key(p): p for p in files}, folder)
-    structure = _structure(folder, catalog, parent=folder.parent / "collection.json")
-    item.add_links([*structure, *_lineage(model.inputs, "", catalog, folder)])
+    up = structure(folder, catalog, parent=folder.parent / "collection.json")
+    item.add_links([*up, *lineage(model.inputs, "", catalog, folder)])
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
@@ -325,5 +227,6 @@ def _rectangle(extent: list[float]) -> Document:
     return {"type": "Polygon", "coordinates": [ring]}
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """An RFC 3339 text as a time with zone."""
     return datetime.fromisoformat(text)

@@ -27,7 +27,7 @@ def root_of(catalog: Path) -> Path:
 
 
 def list_catalog(catalog: Path) -> list[dict[str, Any]]:
-    """One row per product, model and input: `kind, id, title, version, scenarios, years, href`.
+    """One row per product, model and input: `kind, id, title, summary, version, scenarios, years, href`.
 
     Raises:
         InputError: There is no catalog, or a document cannot be read.
@@ -71,6 +71,7 @@ def _row(path: Path, document: Document, folder: Path) -> dict[str, Any]:
     return {
         "id": document["id"],
         "title": title,
+        "summary": document.get("properties", document).get("description", ""),
         "version": document.get("version", ""),
         "scenarios": summaries.get("ch4grid:scenario", []),
         "years": summaries.get("ch4grid:year", []),
@@ -82,7 +83,6 @@ def _shown(path: Path, document: Document, folder: Path) -> dict[str, Any]:
     properties = document.get("properties", document)
     shown: dict[str, Any] = _row(path, document, folder) | {
         "type": document["type"],
-        "description": properties.get("description", ""),
         "license": properties.get("license", ""),
         "citation": properties.get("sci:citation", ""),
         "interval": _interval(document),

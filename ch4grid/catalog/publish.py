@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ch4grid.catalog import tree
+from ch4grid.catalog.collection import collection_document, remaining_document
 from ch4grid.catalog.documents import (
-    collection_document,
     file_fields,
     item_document,
     item_folder,
@@ -58,6 +58,27 @@ def published_years(catalog: Path, product: str, version: int, scenario: str) ->
         and item["properties"].get("ch4grid:scenario") == scenario
     ]
     return tuple(sorted(years))
+
+
+def withdraw(catalog: Path, product: str, version: int, scenario: str, year: int) -> None:
+    """Take a year back: out of the Collection first, then its Item; the last Item takes the Collection with it.
+
+    Call it after the store has lost the year. A year that is not published is passed over.
+    """
+    items = _items(catalog, product)
+    gone = [p for p, item in items.items() if _names(item) == (str(version), scenario, year)]
+    left = _settle({p: item for p, item in items.items() if p not in gone})
+    where = product_folder(catalog, product) / "collection.json"
+    if not gone:
+        return
+    for path, item in left.items():
+        write_if_changed(path, item)
+    if left:
+        write_if_changed(where, remaining_document(tree.read(where), left, where.parent))
+    else:
+        _unlink_collection(catalog, where)
+    for path in gone:
+        path.unlink()
 
 
 def publish_model(catalog: Path, model: ModelRecord) -> Path:
@@ -109,6 +130,21 @@ def _reachable(catalog: Path, product: str) -> list[Document]:
         resolve(e["href"], collection.parent) for e in tree.links(tree.read(collection), "item")
     ]
     return [tree.read(path) for path in paths if path.is_file()]
+
+
+def _names(item: Document) -> tuple[str, str, int]:
+    """Version, scenario and year of an Item."""
+    properties = item["properties"]
+    return properties["version"], properties["ch4grid:scenario"], int(properties["ch4grid:year"])
+
+
+def _unlink_collection(catalog: Path, where: Path) -> None:
+    products = catalog / "products" / "catalog.json"
+    document = tree.read(products)
+    gone = href(where, products.parent)
+    kept = [e for e in document["links"] if e["rel"] != "child" or e["href"] != gone]
+    write_if_changed(products, document | {"links": kept})
+    where.unlink(missing_ok=True)
 
 
 def _settle(items: Mapping[Path, Document]) -> dict[Path, Document]:

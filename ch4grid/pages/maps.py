@@ -43,17 +43,17 @@ def data_url(png: bytes) -> str:
 
 
 def thumbnail_png(flux: xr.DataArray, *, formula: str = "CH4", title: str = "") -> bytes:
-    """A 600 x 300 pixel map of the time mean of a flux, with a colour bar that carries the units.
+    """A 600 x 300 pixel map of a flux or its time mean, with a colour bar that carries the units.
 
     Args:
-        flux: Flux per cell area (time, latitude, longitude) [kg m-2 s-1].
+        flux: Flux per cell area ([time,] latitude, longitude) [kg m-2 s-1].
         formula: Formula of the gas, for the units.
         title: One short line above the map.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    values = display(flux.mean("time"))
+    values = display(flux.mean("time") if "time" in flux.dims else flux)
     scale = flux_scale(values, formula)
     figure = Figure(figsize=(6, 3), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)

@@ -44,6 +44,14 @@ SPLIT_WORDS = {
 }
 
 
+FILE_WORDS = {
+    "budget": "Budgets by month, year, class and region with their intervals (CSV)",
+    "ledger": "Ledger: state and SHA-256 of every chunk (Parquet)",
+    "recipe": "Resolved recipe (JSON)",
+    "difference": "What changed since the version before",
+}
+
+
 class Interval(NamedTuple):
     """Lower bound, mean and upper bound of a budget (time or year, ecosystem, region) [Tg]."""
 
@@ -67,7 +75,7 @@ class ProductPage:
         monthly: Monthly budget (time, ecosystem, region) [Tg], region `globe` among them; ecosystem `all` is the sum.
         annual: Annual budget (year, ecosystem, region) [Tg] of the same.
         store: The Zarr group.
-        files: Other files to link, by what they are called.
+        files: Other files to link, by key of `FILE_WORDS` or by what they are called.
         skill: Rows as a benchmark writes them: split, n, nse, asinh_nse, coverage90, ...
         provenance: What it was made from, by heading: recipe, checkpoint digest, inputs, versions.
         citation: How to cite it.
@@ -118,7 +126,7 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         years=years_words(pd.DatetimeIndex(page.dataset["time"].values).year),
         last_year=int(last["time"].dt.year[0]),
         store=_relative(page.store, path),
-        files={name: _relative(target, path) for name, target in page.files.items()},
+        files={FILE_WORDS.get(n, n): _relative(target, path) for n, target in page.files.items()},
         headline=_headline(page, gas),
         **_maps(last, gas),
         series=[_series(page, size) for size in ((960.0, 260.0), (380.0, 220.0))],

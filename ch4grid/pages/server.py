@@ -20,6 +20,8 @@ from ch4grid.errors import InputError, RunError
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+# What to open first, the best first.
+PAGES = ("index.html", "catalog/index.html", "catalog/catalog.json")
 RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
 
 
@@ -143,9 +145,7 @@ def serve(catalog: Path, port: int, *, started: Callable[[str], None]) -> None:
     """
     folder = output_folder(catalog.absolute())
     with open_server(folder, port) as server:
-        page = next(
-            (p for p in ("index.html", "catalog/catalog.json") if (folder / p).is_file()), ""
-        )
+        page = next((p for p in PAGES if (folder / p).is_file()), "")
         started(f"http://{HOST}:{server.server_address[1]}/{page}")
         try:
             server.serve_forever()

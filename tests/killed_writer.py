@@ -22,7 +22,7 @@ GRID = Grid(10.0)
 YEARS = (2001, 2002)
 warnings.simplefilter("error")
 # loaded once, before the first fork, instead of in every child
-for module in ("zarr", "numcodecs.blosc", "pyarrow.parquet", "pyproj", "filelock"):
+for module in ("dask.array", "filelock", "numcodecs.blosc", "pyarrow.parquet", "pyproj", "zarr"):
     importlib.import_module(module)
 # a killed process loses nothing that the system has taken; syncing guards against power loss and only costs time here
 os.fsync = lambda descriptor: None

@@ -1,0 +1,243 @@
+"""The command line: arguments in, one of the package's functions, words out, an exit code.
+
+Exit codes: 0 done, 1 failed run, 2 wrong usage or recipe, 3 missing or bad input. A user's mistake ends in one
+paragraph on standard error, never in a traceback.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ch4grid import __version__
+from ch4grid.errors import Ch4gridError, InputError
+from ch4grid.progress import reporting
+from ch4grid.stores import Workspace
+
+app = typer.Typer(
+    name="ch4grid",
+    help="Global monthly methane flux products from reanalysis, satellites and towers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_is_help=True)
+app.add_typer(catalog_app, name="catalog")
+
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
+Store = Annotated[Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")]
+Years = Annotated[list[int] | None, typer.Option("--year", help="A year to make; repeatable.")]
+ScenarioName = Annotated[str, typer.Option("--scenario", help="A scenario of the recipe.")]
+Output = Annotated[Path, typer.Option("--output", help="Where products, models and the catalog go.")]
+Data = Annotated[Path, typer.Option("--data", help="Where relative paths of the recipe start.")]
+Cluster = Annotated[str, typer.Option("--cluster", help="local, local:N workers, or a Dask scheduler's address.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+CatalogDir = Annotated[Path, typer.Option("--catalog", help="The catalog's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app(standalone_mode=True)
+    except Ch4gridError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"ch4grid: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("ch4grid: stopped by the user; what was published stays, a rerun goes on.")
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        _say(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def plan(
+    recipe: RecipeFile,
+    year: Years = None,
+    scenario: ScenarioName = "historical",
+    output: Output = Path("products"),
+    data: Data = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Say what would run and why: years, bytes, memory, time, missing inputs. Computes nothing."""
+    from ch4grid.plan import plan as make_plan
+    from ch4grid.recipe import load
+
+    made = make_plan(load(recipe), _workspace(data, output), years=year, scenario=scenario)
+    _say(json.dumps(made.as_dict(), indent=2) if as_json else made.in_words())
+    if made.missing:
+        raise InputError(
+            f"{len(made.missing)} input(s) are missing", where=recipe, found=made.missing[0], fix="See the plan above"
+        )
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    year: Years = None,
+    scenario: ScenarioName = "historical",
+    output: Output = Path("products"),
+    data: Data = Path(),
+    cluster: Cluster = "local",
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Make the product of a recipe, or add years to it, and publish them in the catalog."""
+    from ch4grid.recipe import load
+    from ch4grid.run import run as run_recipe
+
+    loaded = load(recipe)
+    with reporting() as report:
+        done = run_recipe(
+            loaded,
+            _workspace(data, output),
+            years=year,
+            scenario=scenario,
+            cluster=cluster,
+            device=device,
+            report=report,
+        )
+    _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+
+
+@app.command()
+def train(
+    recipe: RecipeFile,
+    output: Output = Path("products"),
+    data: Data = Path(),
+    cluster: Cluster = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Fit the model of a recipe and keep its checkpoint; `run` uses it."""
+    from ch4grid.recipe import load
+    from ch4grid.run import train as train_recipe
+
+    loaded = load(recipe)
+    with reporting() as report:
+        trained = train_recipe(loaded, _workspace(data, output), cluster=cluster, report=report)
+    _say(json.dumps(trained.as_dict(), indent=2) if as_json else trained.in_words())
+
+
+@app.command()
+def benchmark(
+    recipe: RecipeFile,
+    output: Output = Path("products"),
+    data: Data = Path(),
+    models: Annotated[str, typer.Option(help="Models by name, separated by commas.")] = (
+        "climatology,random-forest,ctgat,ctgat-random-dag"
+    ),
+    split: Annotated[str, typer.Option(help="loco, loso, random, temporal or class.")] = "loco",
+    quick: Annotated[bool, typer.Option("--quick", help="Few groups of clusters instead of each one.")] = False,
+    cluster: Cluster = "local",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the table to this JSON file.")] = None,
+) -> None:
+    """Score models on towers that they have not seen. The headline split leaves one 300 km cluster out."""
+    from ch4grid.recipe import load
+    from ch4grid.run import benchmark as benchmark_recipe
+
+    loaded = load(recipe)
+    with reporting() as report:
+        rows = benchmark_recipe(
+            loaded,
+            _workspace(data, output),
+            models=models.split(","),
+            split=split,
+            quick=quick,
+            cluster=cluster,
+            report=report,
+        )
+    if json_file is not None:
+        json_file.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    _say_table(rows, ("model", "split", "n", "nse", "asinh_nse", "r2", "mae", "rmse", "coverage90", "seconds"))
+
+
+@app.command()
+def verify(store: Store, as_json: AsJson = False) -> None:
+    """Read a product back against its ledger and its identities; name every damaged chunk."""
+    from ch4grid.run import verify as verify_store
+
+    problems = verify_store(store)
+    _say(json.dumps(problems, indent=2) if as_json else "\n".join(problems) or f"{store}: every chunk is as the ledger says.")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def browse(
+    catalog: CatalogDir = Path("products/catalog"),
+    port: Annotated[int, typer.Option(help="Port on the loopback interface.")] = 8000,
+) -> None:
+    """Serve the catalog's pages and stores on this machine until stopped."""
+    from ch4grid.pages import serve
+
+    serve(catalog, port, started=lambda address: _say(f"{address}  (stop with Ctrl-C)"))
+
+
+@catalog_app.command("list")
+def catalog_list(catalog: CatalogDir = Path("products/catalog"), as_json: AsJson = False) -> None:
+    """List the products, models and inputs of a catalog."""
+    from ch4grid.catalog import list_catalog
+
+    rows = list_catalog(catalog)
+    if as_json:
+        _say(json.dumps(rows, indent=2))
+    else:
+        _say_table(rows, ("kind", "id", "version", "scenarios", "years", "href"))
+
+
+@catalog_app.command("show")
+def catalog_show(
+    name: Annotated[str, typer.Argument(help="Identifier of a collection or item.")],
+    catalog: CatalogDir = Path("products/catalog"),
+) -> None:
+    """Print one collection or item."""
+    from ch4grid.catalog import show
+
+    _say(json.dumps(show(catalog, name), indent=2))
+
+
+@catalog_app.command("validate")
+def catalog_validate(catalog: CatalogDir = Path("products/catalog")) -> None:
+    """Check a catalog offline: STAC, extension fields, links, and that it agrees with the stores."""
+    from ch4grid.catalog import validate
+
+    problems = validate(catalog)
+    _say("\n".join(problems) or f"{catalog}: valid, every link resolves, and it agrees with its stores.")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _workspace(data: Path, output: Path) -> Workspace:
+    if not data.is_dir():
+        raise InputError(
+            "the data folder does not exist", where=f"--data {data}", expected="an existing folder", fix="Check the path"
+        )
+    return Workspace(data=data.absolute(), output=output.absolute())
+
+
+def _say(text: str) -> None:
+    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def _say_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(f"{v:.3f}" if isinstance(v := row.get(c), float) else str(v) for c in columns))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

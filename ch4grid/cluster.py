@@ -1,0 +1,113 @@
+"""Where tasks run: Dask workers on this machine or behind a scheduler's address, and one ordered map over them."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ch4grid.errors import RecipeError, RunError
+from ch4grid.progress import Report
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Seconds within which a scheduler at an address must answer.
+CONNECT_TIMEOUT = 20
+
+
+class Workers:
+    """Dask workers that map a function over items, in order, and report as tasks end."""
+
+    def __init__(self, client: Any, report: Report) -> None:
+        self.client = client
+        self.report = report
+
+    def map(self, stage: str, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Results of `function` for every item, in the order of the items.
+
+        Args:
+            stage: What is reported while it runs.
+            function: A module-level function; it travels to the workers by name.
+            items: Arguments, each small enough to be sent.
+
+        Raises:
+            Exception: The first exception of a task, unchanged.
+        """
+        from distributed import as_completed
+
+        futures = self.client.map(function, list(items), pure=False, retries=0)
+        for done, future in enumerate(as_completed(futures), start=1):
+            if future.status == "error":
+                self.client.cancel(futures)
+                future.result()
+            self.report(stage, done, len(futures))
+        results: list[R] = self.client.gather(futures)
+        return results
+
+    def plug(self, plugin: Any) -> None:
+        """Set a plugin up on every worker, now and later ones."""
+        self.client.register_plugin(plugin)
+
+
+@contextmanager
+def open_workers(spec: str, report: Report) -> Iterator[Workers]:
+    """Workers for the length of a run.
+
+    Args:
+        spec: `local` (one process per core), `local:N` (N processes; 1 means inside this process), or the address of a
+            Dask scheduler such as `tcp://host:8786`.
+        report: Told about every task that ends.
+
+    Raises:
+        RecipeError: The specification is none of these.
+        RunError: No scheduler answers at the address.
+    """
+    with _client(spec) as client:
+        yield Workers(client, report)
+
+
+@contextmanager
+def _client(spec: str) -> Iterator[Any]:
+    from distributed import Client
+
+    if spec.startswith(("tcp://", "tls://", "ws://", "wss://")):
+        try:
+            client = Client(spec, timeout=CONNECT_TIMEOUT)
+        except OSError as error:
+            raise RunError(
+                "no Dask scheduler answers",
+                where=f"--cluster {spec}",
+                expected=f"an answer within {CONNECT_TIMEOUT} s",
+                found=str(error),
+                fix="Start the scheduler or check the address",
+            ) from error
+        with client:
+            yield client
+        return
+    with _local(_count(spec)) as cluster, Client(cluster) as client:
+        yield client
+
+
+def _count(spec: str) -> int:
+    name, _, count = spec.partition(":")
+    if name != "local" or (count and (not count.isdigit() or int(count) < 1)):
+        raise RecipeError(
+            "unknown cluster",
+            where="--cluster",
+            expected="local, local:N with N >= 1, or tcp://host:port",
+            found=spec,
+        )
+    return int(count) if count else len(os.sched_getaffinity(0))
+
+
+def _local(workers: int) -> Any:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=workers > 1,
+        dashboard_address=None,
+        memory_limit=0,
+        silence_logs=40,
+    )

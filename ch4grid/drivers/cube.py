@@ -1,0 +1,61 @@
+"""The driver cube: DRIVERS by calendar year on the product grid, assembled once and kept as Zarr.
+
+A year is one folder named by what determines it (sources, grid, fingerprints of the input files), written beside and
+renamed, so a reader finds a whole year or none. Years are independent of each other.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from ch4grid.stores import sha256_json, unwritable
+
+FORMAT = 1
+
+
+def year_key(sources: Sequence[dict[str, object]], resolution: float, inputs: dict[str, str]) -> str:
+    """The name of a year of drivers: a digest of the sources as written, the grid and the input files."""
+    return sha256_json([FORMAT, list(sources), resolution, sorted(inputs.values())])[:16]
+
+
+def keep(folder: Path, make: Callable[[], xr.Dataset]) -> Path:
+    """The folder of a Dataset that `make` computes when it is not there yet.
+
+    Args:
+        folder: Where it lies, below the cache.
+        make: Computes the Dataset.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    if folder.exists():
+        return folder
+    partial = folder.with_name(f".{folder.name}.partial")
+    ds = make()
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        _variable_length(ds).drop_encoding().to_zarr(partial, zarr_format=3, consolidated=False)
+        partial.replace(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise unwritable(folder, error) from error
+    return folder
+
+
+def _variable_length(ds: xr.Dataset) -> xr.Dataset:
+    """The Dataset with its text coordinates as variable-length strings, which Zarr v3 specifies."""
+    text = {n: c.astype(object) for n, c in ds.coords.items() if c.dtype.kind == "U"}
+    return ds.assign_coords(text)
+
+
+def open_years(folders: Sequence[Path]) -> xr.Dataset:
+    """DRIVERS of consecutive years as one lazy Dataset (time, latitude, longitude), statics from the last."""
+    years = [xr.open_zarr(folder, consolidated=False, chunks=None) for folder in folders]
+    statics = [str(n) for n in years[-1].data_vars if "time" not in years[-1][n].dims]
+    dynamic = xr.concat(
+        [y.drop_vars(statics) for y in years], dim="time", coords="minimal", compat="override", join="exact"
+    )
+    return dynamic.assign({n: years[-1][n] for n in statics})

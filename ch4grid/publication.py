@@ -1,0 +1,266 @@
+"""Telling the world about a published year: budget table, thumbnail, page, index and the Items of the catalog.
+
+It reads the published store only, so what people see is what the store holds. The Item comes last: its presence is
+what "published" means.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ch4grid import __version__, budgets, catalog, ledger, pages
+from ch4grid.models import Checkpoint
+from ch4grid.recipe import Recipe
+from ch4grid.stores import Workspace, write_atomic, write_json
+
+LEVEL = 0.9
+# Packages whose version can change a value.
+SOFTWARE = ("torch", "torch-geometric", "tigramite", "numpy", "xarray", "zarr")
+INFLATION = "budget_inflation"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Monthly and annual budgets with their 90 % intervals [Tg], the class `all` included."""
+
+    monthly: pages.Interval
+    annual: pages.Interval
+
+
+def totals(product: xr.Dataset, gas: str) -> Totals:
+    """Budgets of an opened product: members are summed first, then their spread is taken (methods 3.9).
+
+    Args:
+        product: The opened product.
+        gas: Row of the gas table.
+    """
+    table = product[f"{gas}_budget"].load()
+    everything = table.sum("ecosystem", keep_attrs=True).expand_dims(ecosystem=["all"])
+    members = xr.concat([table, everything], dim="ecosystem").transpose(*table.dims)
+    inflation = float(product.attrs.get(INFLATION, 1.0))
+    yearly = budgets.annual(members)
+    return Totals(
+        monthly=pages.Interval(*budgets.interval(members, LEVEL, inflation)),
+        annual=pages.Interval(*budgets.interval(yearly, LEVEL, inflation)),
+    )
+
+
+def publish_model(recipe: Recipe, workspace: Workspace, folder: Path, checkpoint: Checkpoint) -> str:
+    """Publish the model in the catalog and return the id of its Item."""
+    identifier = f"{checkpoint.architecture}-{recipe.gas}-{checkpoint.digest[:8]}"
+    training = recipe.training.period if recipe.training else recipe.period
+    record = catalog.ModelRecord(
+        id=identifier,
+        title=f"{checkpoint.architecture} for {recipe.gas_row.formula}, {recipe.product}",
+        description=(
+            "Causal temporal graph attention network: an ensemble fitted to measured tower fluxes under a discovered "
+            "causal graph. " + recipe.summary
+        ),
+        architecture=checkpoint.architecture,
+        gas=recipe.gas,
+        digest=checkpoint.digest,
+        folder=folder,
+        period=training,
+        inputs=_input_collections(recipe),
+        drivers=(*checkpoint.drivers, *checkpoint.statics),
+        software=software(),
+        skill=tuple(checkpoint.skill),
+    )
+    catalog.publish_model(workspace.catalog, record)
+    return identifier
+
+
+def publish_years(
+    recipe: Recipe,
+    workspace: Workspace,
+    store: Path,
+    years: tuple[int, ...],
+    *,
+    model: str,
+    checkpoint: Checkpoint,
+    version: int,
+    difference: Path | None = None,
+) -> None:
+    """Publish years of a store in the catalog.
+
+    Args:
+        recipe: The recipe.
+        workspace: Its folders.
+        store: The published store.
+        years: Years that get an Item.
+        model: Id of the model's Item.
+        checkpoint: The model.
+        version: Version of the store.
+        difference: Report of what changed since the version before.
+    """
+    scenario = store.stem
+    record = _record(recipe, store, version, scenario, model)
+    with catalog.open_store(store) as product:
+        found = totals(product, recipe.gas)
+        folder = catalog.product_folder(workspace.catalog, recipe.product)
+        stem = f"v{version}-{scenario}"
+        written = {
+            "budget": _write_budget(folder / f"{stem}-budget.csv", found),
+            "recipe": _write_recipe(folder / f"{stem}-recipe.json", recipe),
+        }
+        if difference is not None:
+            written["difference"] = difference
+        page = folder / f"{stem}.html"
+        pages.write_product_page(
+            page, _page(recipe, product, found, store, written, record, checkpoint)
+        )
+        for year in years:
+            thumbnail = catalog.item_folder(workspace.catalog, record, year) / "thumbnail.png"
+            flux = product[recipe.gas_row.flux].sel(time=str(year)).mean("time", skipna=True)
+            write_atomic(
+                thumbnail,
+                pages.thumbnail_png(flux, formula=recipe.gas_row.formula, title=f"{recipe.title}, {year}"),
+            )
+            catalog.publish_item(
+                workspace.catalog,
+                record,
+                year,
+                files=written | {"page": page, "thumbnail": thumbnail},
+            )
+    _write_index(workspace)
+
+
+def software() -> dict[str, str]:
+    """Versions of the packages that determine values."""
+    return {"ch4grid": __version__} | {name: metadata.version(name) for name in SOFTWARE}
+
+
+def _input_collections(recipe: Recipe) -> tuple[str, ...]:
+    sources = (*recipe.drivers, *recipe.sites, *recipe.discovery.sites, *recipe.ecosystems.areas)
+    return catalog.input_collections(tuple(s.source for s in sources))
+
+
+def _record(recipe: Recipe, store: Path, version: int, scenario: str, model: str) -> catalog.ProductRecord:
+    return catalog.ProductRecord(
+        product=recipe.product,
+        title=recipe.title,
+        summary=recipe.summary or recipe.title,
+        gas=recipe.gas,
+        version=version,
+        scenario=scenario,
+        store=store,
+        ledger=ledger.path_of(store),
+        inputs=_input_collections(recipe),
+        model=model,
+        citation=f"ch4grid {__version__}: {recipe.title}, version {version}.",
+        lineage=(
+            "Measured tower fluxes and gridded drivers; causal prior by PCMCI+; ensemble of causal temporal graph attention "
+            f"networks ({model}); predicted for every cell and ecosystem class; intervals calibrated on held-out clusters."
+        ),
+        software=software(),
+    )
+
+
+def _write_budget(path: Path, found: Totals) -> Path:
+    """Annual and monthly budgets as one table: period, ecosystem, region, mean, lower, upper [Tg]."""
+    frames = []
+    for dim, interval in (("time", found.monthly), ("year", found.annual)):
+        columns = zip(("lower_tg", "mean_tg", "upper_tg"), interval, strict=True)
+        frame = xr.Dataset({name: values.drop_attrs() for name, values in columns}).to_dataframe()
+        frame = frame.reset_index()
+        period = frame.pop(dim)
+        text = period.dt.strftime("%Y-%m") if dim == "time" else period.astype(str)
+        frame.insert(0, "period", text)
+        frames.append(frame)
+    table = pd.concat(frames).dropna()
+    names = ["period", "ecosystem", "region", "mean_tg", "lower_tg", "upper_tg"]
+    write_atomic(path, table[names].to_csv(index=False, float_format="%.6g").encode())
+    return path
+
+
+def _write_recipe(path: Path, recipe: Recipe) -> Path:
+    write_json(path, recipe.resolved())
+    return path
+
+
+def _page(
+    recipe: Recipe,
+    product: xr.Dataset,
+    found: Totals,
+    store: Path,
+    files: Mapping[str, Path],
+    record: catalog.ProductRecord,
+    checkpoint: Checkpoint,
+) -> pages.ProductPage:
+    return pages.ProductPage(
+        title=recipe.title,
+        summary=recipe.summary,
+        product=recipe.product,
+        version=record.version,
+        scenario=record.scenario,
+        gas=recipe.gas,
+        dataset=product,
+        monthly=found.monthly,
+        annual=found.annual,
+        store=store,
+        files={**files, "ledger": record.ledger},
+        skill=checkpoint.skill,
+        provenance={
+            "model": f"{record.model}, checkpoint {checkpoint.digest[:16]}",
+            "inputs": ", ".join(record.inputs) or "files named in the recipe",
+            "software": ", ".join(f"{k} {v}" for k, v in record.software.items()),
+        },
+        citation=record.citation,
+        licence=record.licence,
+        limits=limits(recipe, product),
+        level=LEVEL,
+    )
+
+
+def limits(recipe: Recipe, product: xr.Dataset) -> tuple[str, ...]:
+    """What the product must not be used for, one sentence each, with the figures of this product."""
+    flags = product["quality_flag"].isel(time=slice(-12, None)).load()
+    meanings = str(flags.attrs["flag_meanings"]).split()
+    outside = int(np.atleast_1d(flags.attrs["flag_values"])[meanings.index("outside_applicability")])
+    area = product["cell_area"] * product["land_fraction"]
+    share = float(((flags == outside) * area).sum() / (area.sum() * flags.sizes["time"]))
+    return (
+        f"{share:.0%} of the land area lies outside the conditions that the towers cover (flag outside_applicability).",
+        "Upland fluxes are of the size of the measurement noise; do not read single upland cells.",
+        "Urban fluxes overlap with the waste and gas sectors of inventories; do not add them up.",
+        "Attention weights are no effects, and nothing here is a causal claim about a single place.",
+    )
+
+
+def _write_index(workspace: Workspace) -> None:
+    rows = [r for r in catalog.list_catalog(workspace.catalog) if r["kind"] == "product"]
+    entries = [entry for row in rows for entry in _entries(workspace, row)]
+    pages.write_index(
+        workspace.catalog / "index.html", entries, catalog=workspace.catalog / "catalog.json"
+    )
+
+
+def _entries(workspace: Workspace, row: Mapping[str, Any]) -> list[pages.IndexEntry]:
+    """A card for every scenario of the latest version of a product."""
+    folder = catalog.product_folder(workspace.catalog, row["id"])
+    version = int(row["version"])
+    found = []
+    for scenario in row["scenarios"]:
+        years = catalog.published_years(workspace.catalog, row["id"], version, scenario)
+        page = folder / f"v{version}-{scenario}.html"
+        if years and page.is_file():
+            last = folder / f"{row['id']}-v{version}-{scenario}-{years[-1]}" / "thumbnail.png"
+            found.append(
+                pages.IndexEntry(
+                    title=row["title"],
+                    summary=row.get("summary", ""),
+                    product=row["id"],
+                    version=version,
+                    scenario=scenario,
+                    years=years,
+                    page=page,
+                    thumbnail=last if last.is_file() else None,
+                )
+            )
+    return found

@@ -1,0 +1,254 @@
+"""The recipe: one YAML file that says what to make, decoded straight into the frozen objects that do the work.
+
+Pure data: no expressions, includes, environment variables or class paths. Year, scenario, cluster and device are
+arguments of a run, never keys. An unknown key is an error that names its path.
+"""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ch4grid.causal import Discovery
+from ch4grid.drivers import DriverSource
+from ch4grid.errors import RecipeError
+from ch4grid.grid import Grid
+from ch4grid.models import ModelConfig
+from ch4grid.scenarios import Scenario
+from ch4grid.sites import SiteSource
+from ch4grid.vocabulary import GASES, Gas
+
+Years = tuple[int, int]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, strict, and an error for every key that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class GridSection(Section):
+    """The product grid: cell size [degrees]."""
+
+    resolution: float
+
+    @field_validator("resolution")
+    @classmethod
+    def _closes(cls, value: float) -> float:
+        return Grid(value).resolution
+
+
+class Ecosystems(Section):
+    """The class scheme and the area layers that its fractions are made from."""
+
+    scheme: Literal["seven-classes"] = "seven-classes"
+    areas: tuple[DriverSource, ...] = Field(min_length=1, strict=False)
+
+
+class Training(Section):
+    """What the model is fitted to.
+
+    Args:
+        period: First and last year of tower months and of the climate normals.
+        statics: Static predictors and normals by name; empty means all that the drivers hold.
+        folds: Groups of clusters held out in turn to calibrate intervals and to report skill.
+        fold_members: Ensemble members fitted in each fold.
+        seed: Seed of everything random in training.
+    """
+
+    period: Years = Field(strict=False)
+    statics: tuple[str, ...] = Field(default=(), strict=False)
+    folds: int = Field(default=5, ge=2)
+    fold_members: int = Field(default=3, ge=1)
+    seed: int = 0
+
+
+class DiscoverySection(Section):
+    """Where the causal prior comes from: towers of its own, or (when none are named) those of the training."""
+
+    sites: tuple[SiteSource, ...] = Field(default=(), strict=False)
+    settings: Discovery = Discovery()
+
+
+class ModelFile(Section):
+    """A model described in a file of its own, beside the recipe."""
+
+    recipe: str
+
+
+class ModelCheckpoint(Section):
+    """A model trained before: the folder of its checkpoint."""
+
+    checkpoint: str
+
+
+class Recipe(Section):
+    """A product: what it is called, what it is made from, and how.
+
+    Args:
+        product: Identifier, lower case with hyphens; names the folder of the product.
+        title: One line for people.
+        summary: A paragraph for people: what it is and what it is not.
+        gas: Row of the gas table.
+        period: First and last year written when no year is asked for.
+        grid: The product grid.
+        drivers: Gridded predictors.
+        sites: Towers.
+        ecosystems: Classes and their areas.
+        training: What the model is fitted to.
+        discovery: Where the causal prior comes from.
+        model: The model, a file that describes it, or a trained checkpoint.
+        spin_up: Years of drivers read before a predicted year, for the model's memory of 15 months.
+        scenarios: By name; `historical` is the default.
+    """
+
+    product: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    title: str
+    summary: str = ""
+    gas: str = "ch4"
+    period: Years = Field(strict=False)
+    grid: GridSection
+    drivers: tuple[DriverSource, ...] = Field(min_length=1, strict=False)
+    sites: tuple[SiteSource, ...] = Field(default=(), strict=False)
+    ecosystems: Ecosystems
+    training: Training | None = None
+    discovery: DiscoverySection = DiscoverySection()
+    model: ModelConfig | ModelFile | ModelCheckpoint
+    spin_up: int = Field(default=2, ge=0, le=5)
+    scenarios: dict[str, Scenario] = Field(default_factory=lambda: {"historical": Scenario()})
+
+    @field_validator("gas")
+    @classmethod
+    def _known_gas(cls, value: str) -> str:
+        if value not in GASES:
+            raise ValueError(f"unknown gas {value!r}; known are {', '.join(GASES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Recipe":
+        for name, years in (("period", self.period), ("training.period", self.training and self.training.period)):
+            if years and years[0] > years[1]:
+                raise ValueError(f"{name} ends ({years[1]}) before it begins ({years[0]})")
+        if not isinstance(self.model, ModelCheckpoint) and (self.training is None or not self.sites):
+            raise ValueError("a model that is not a checkpoint needs the keys 'sites' and 'training'")
+        return self
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """Years of the period."""
+        return tuple(range(self.period[0], self.period[1] + 1))
+
+    @property
+    def gas_row(self) -> Gas:
+        """The gas as a row of the table."""
+        return GASES[self.gas]
+
+    @property
+    def product_grid(self) -> Grid:
+        """The grid as a value."""
+        return Grid(self.grid.resolution)
+
+    @property
+    def driver_names(self) -> tuple[str, ...]:
+        """Names of all predictors, in the order of the recipe."""
+        return tuple(name for source in self.drivers for name in source.variables)
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default filled in, as JSON values: what a product carries in its attributes."""
+        return self.model_dump(mode="json")
+
+
+def load(path: Path) -> Recipe:
+    """The recipe of a YAML file.
+
+    Args:
+        path: The file; a `model: {recipe: file}` in it is read from the same folder.
+
+    Raises:
+        RecipeError: The file is missing or not YAML, or a key is unknown, missing or of the wrong kind.
+    """
+    document = _read_yaml(path)
+    model = document.get("model")
+    if isinstance(model, dict) and set(model) == {"recipe"}:
+        document["model"] = _read_yaml(path.parent / str(model["recipe"]))
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        raise RecipeError(_first_problem(error, document), where=path) from None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of recipes."""
+    return Recipe.model_json_schema()
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            "the recipe cannot be read", where=path, expected="a YAML file", found=error.strerror
+        ) from None
+    except yaml.YAMLError as error:
+        raise RecipeError("the recipe is not YAML", where=path, found=" ".join(str(error).split())) from None
+    if not isinstance(document, dict):
+        raise RecipeError(
+            "the recipe is not a mapping", where=path, expected="keys and values", found=type(document).__name__
+        )
+    return document
+
+
+def _first_problem(error: ValidationError, document: dict[str, Any]) -> str:
+    """One sentence for the most telling of pydantic's findings: an unknown key before a missing one."""
+    problems = [p for p in error.errors() if not _of_other_branch(p["loc"], document)] or error.errors()
+    rank = {"extra_forbidden": 0, "union_tag_invalid": 1, "missing": 2}
+    problem = min(problems, key=lambda p: rank.get(p["type"], 1))
+    place = _place(problem["loc"], document)
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        close = difflib.get_close_matches(key, sorted(_known_keys()), n=1)
+        return f"unknown key {place!r}" + (f"; did you mean {close[0]!r}" if close else "")
+    if problem["type"] == "missing":
+        return f"key {place!r} is missing"
+    found = problem.get("input")
+    shown = f", found {found!r}" if isinstance(found, str | int | float | bool | type(None)) else ""
+    return f"key {place!r}: {problem['msg'].removeprefix('Value error, ')}{shown}" if place else str(problem["msg"])
+
+
+def _of_other_branch(loc: tuple[int | str, ...], document: dict[str, Any]) -> bool:
+    """Whether a finding belongs to a kind of model that the recipe does not mean."""
+    if len(loc) < 2 or loc[0] != "model" or not isinstance(document.get("model"), dict):
+        return False
+    meant = next((k for k in ("checkpoint", "recipe") if k in document["model"]), "")
+    branch = {"ModelCheckpoint": "checkpoint", "ModelFile": "recipe"}.get(str(loc[1]), "")
+    return branch != meant
+
+
+def _place(loc: tuple[int | str, ...], document: dict[str, Any]) -> str:
+    """The path of a key as a user would write it: union tags, which pydantic inserts, are left out."""
+    place, node = "", document
+    for step in loc:
+        if isinstance(step, int):
+            place += f"[{step}]"
+            node = node[step] if isinstance(node, list) and step < len(node) else None
+        elif isinstance(node, dict) and (step in node or step == loc[-1]):
+            place += f".{step}" if place else str(step)
+            node = node.get(step)
+        elif step == loc[-1] and node is None:
+            place += f".{step}"
+    return place
+
+
+def _known_keys(node: object = None) -> Iterator[str]:
+    """Every key that some part of a recipe knows."""
+    node = schema() if node is None else node
+    if isinstance(node, dict):
+        yield from node.get("properties", {})
+        for value in node.values():
+            yield from _known_keys(value) if isinstance(value, dict | list) else ()
+    elif isinstance(node, list):
+        for value in node:
+            yield from _known_keys(value) if isinstance(value, dict | list) else ()

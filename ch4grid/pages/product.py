@@ -163,7 +163,7 @@ def _headline(page: ProductPage, gas: Gas) -> str:
     year = int(page.annual.mean["year"][-1])
     return (
         f"{figure(mean)} Tg of {gas.long_name} in {year}"
-        f" ({round(100 * page.level)} % interval {figure(lower)} to {figure(upper)} Tg)"
+        f" ({round(100 * page.level)}\N{NO-BREAK SPACE}% interval {figure(lower)} to {figure(upper)} Tg)"
     )
 
 

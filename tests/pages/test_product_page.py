@@ -125,7 +125,7 @@ def test_the_page_says_what_it_was_told(page: pages.ProductPage, tmp_path: Path)
         "version 3",
         "2001 to 2002",
         'xr.open_zarr("v3/historical.zarr")',
-        "11.0 Tg of methane in 2002 (90 % interval 10.5 to 11.5 Tg)",
+        "11.0 Tg of methane in 2002 (90\N{NO-BREAK SPACE}% interval 10.5 to 11.5 Tg)",
         "regions never seen",
         "89.3 %",
         "0.520",

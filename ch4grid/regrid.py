@@ -193,9 +193,9 @@ def _overlap(source: Float, target: Float) -> sparse.csr_array:
     shape = (target.size - 1, source.size - 1)
     if cuts.size < 2:
         return sparse.csr_array(shape, dtype=np.float64)
-    middle = (cuts[:-1] + cuts[1:]) / 2
-    row = np.searchsorted(target, middle) - 1
-    column = np.searchsorted(edges, middle) - 1
+    # by the lower cut, not the middle: pieces can be one rounding error long
+    row = np.searchsorted(target, cuts[:-1], side="right") - 1
+    column = np.searchsorted(edges, cuts[:-1], side="right") - 1
     if descending:
         column = shape[1] - 1 - column
     share = np.diff(cuts) / np.diff(target)[row]

@@ -72,6 +72,22 @@ def test_weights_cover_every_target_and_give_away_every_source_whole(size, resol
     np.testing.assert_allclose(weights.rows.T @ target_rows, source_rows, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("size", [0.05, 0.1, 0.25, 0.3, 1.0])
+@pytest.mark.parametrize("resolution", [0.25, 0.5, 1.0])
+def test_nested_grids_with_rounded_edges_are_covered(size, resolution):
+    # centres computed as the archives compute them, so that edges miss those of the target by rounding errors
+    latitude = 90.0 - size * (np.arange(round(180 / size)) + 0.5)
+    longitude = -180.0 + size * (np.arange(round(360 / size)) + 0.5)
+    shape = (latitude.size, longitude.size)
+    weights = exact_weights(
+        field(np.broadcast_to(0.0, shape), latitude, longitude), Grid(resolution)
+    )
+    for axis, source in ((weights.rows, latitude.size), (weights.columns, longitude.size)):
+        np.testing.assert_allclose(axis.sum(axis=1), 1.0, rtol=1e-12)
+        assert axis.shape[1] == source
+    np.testing.assert_allclose(weights.columns.sum(axis=0), size / resolution, rtol=1e-9)
+
+
 @given(seed=st.integers(0, 1000), gaps=st.floats(0.0, 0.9))
 @settings(max_examples=20, deadline=None)
 def test_direction_and_longitude_convention_do_not_matter(seed, gaps):

@@ -97,7 +97,7 @@ class TwinDrivers(BaseModel):
         if names := self._of(STATICS):
             path = str(base / "areas.nc")
             sources.append(
-                Gridded(path=path, variables={name: Native(name=name) for name in names})
+                Gridded(path=path, variables={name: Native(name=(name,)) for name in names})
             )
         return sources
 

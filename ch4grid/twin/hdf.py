@@ -19,6 +19,8 @@ PIXELS_MISSING, PIXELS_CLOUDY = 0.04, 0.04
 # MOD13C2 reliability: good, cloudy, no data. MOD11C3 quality: good; error above 3 K; not produced.
 GOOD, CLOUDY, NO_DATA = 0, 3, -1
 QC_GOOD, QC_POOR, QC_ABSENT = 0b00000000, 0b11000001, 0b00000010
+# Length that paths are filled up to with slashes [characters]; longer paths than this are rare.
+PATH_LENGTH = 900
 
 
 def retrievals(view: View, seed: list[int], count: int) -> tuple[Mask, Mask]:
@@ -85,7 +87,9 @@ def lst_layers(part: str, lst: Float, lost: Mask, cloudy: Mask) -> dict[str, Lay
 
 
 def write_hdf4(path: Path, layers: dict[str, Layer]) -> None:
-    """Write layers to an HDF4 file, deflated.
+    """Write layers to an HDF4 file, deflated; the same layers give the same bytes wherever the file lies.
+
+    The library keeps the path it was given inside the file, so it is given one of constant length, overwritten after.
 
     Raises:
         OSError: The library cannot write the file.
@@ -93,13 +97,17 @@ def write_hdf4(path: Path, layers: dict[str, Layer]) -> None:
     from pyhdf.error import HDF4Error
 
     path.unlink(missing_ok=True)
+    folder, name = str(path.absolute().parent), path.name
+    padded = folder + "/" * max(PATH_LENGTH - len(folder) - len(name), 1) + name
     try:
-        _write(path, layers)
+        _write(padded, layers)
     except HDF4Error as error:
         raise OSError(str(error)) from error
+    content = path.read_bytes()
+    path.write_bytes(content.replace(padded.encode(), b"/" * len(padded.encode())))
 
 
-def _write(path: Path, layers: dict[str, Layer]) -> None:
+def _write(path: str, layers: dict[str, Layer]) -> None:
     from pyhdf.SD import SD, SDC
 
     kinds = {
@@ -108,7 +116,7 @@ def _write(path: Path, layers: dict[str, Layer]) -> None:
         np.dtype(np.int8): SDC.INT8,
         np.dtype(np.uint8): SDC.UINT8,
     }
-    file = SD(str(path), SDC.WRITE | SDC.CREATE)
+    file = SD(path, SDC.WRITE | SDC.CREATE)
     for name, (values, attributes) in layers.items():
         kind = kinds[values.dtype]
         layer = file.create(name, kind, values.shape)

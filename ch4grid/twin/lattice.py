@@ -68,6 +68,10 @@ class Lattice:
         grid = Grid(resolution)
         return cls(grid.latitude[::-1], grid.longitude, resolution / 2)
 
+    def take(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> "Lattice":
+        """The lattice of some rows and columns: every field has the same values there."""
+        return Lattice(self.latitude[rows], self.longitude[columns], self.half)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of rows and columns."""

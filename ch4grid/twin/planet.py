@@ -5,7 +5,7 @@ that a product should find, `drivers` is what it is given.
 """
 
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -85,7 +85,7 @@ class Twin(BaseModel):
         digest = sha256_json({"edition": EDITION} | self.model_dump(mode="json"))[:8]
         return f"seed{self.seed}-{self.resolution:g}deg-{digest}"
 
-    @cached_property
+    @property
     def cells(self) -> Lattice:
         """The native cells."""
         return Lattice.cells(self.resolution)
@@ -94,9 +94,9 @@ class Twin(BaseModel):
         """The planet on a lattice."""
         return View(self, lattice)
 
-    @cached_property
+    @property
     def native(self) -> "View":
-        """The planet on its native cells."""
+        """The planet on its native cells, made anew: keep it while it is used, it remembers surface and climate."""
         return self.view(self.cells)
 
     @property
@@ -107,8 +107,8 @@ class Twin(BaseModel):
     def drivers(self, first_year: int, last_year: int) -> xr.Dataset:
         """All drivers (time, latitude, longitude), in our names and units, on the native cells; exact, no gaps."""
         time = months(first_year, last_year)
-        at = self.steps(time)
-        values = {name: self.native.driver(name, at) for name in DRIVERS}
+        at, native = self.steps(time), self.native
+        values = {name: native.driver(name, at) for name in DRIVERS}
         return self._dataset(values, time)
 
     def statics(self) -> xr.Dataset:
@@ -138,9 +138,10 @@ class Twin(BaseModel):
             density is NaN where the class is absent, the flux where there is no land.
         """
         time = months(year, year)
-        fraction = self.surface.fractions
-        block = np.stack([self.native.density(name, self.steps(time)) for name in ECOSYSTEMS])
-        land = self.cells.land > 0
+        native = self.native
+        fraction = native.surface.fractions
+        block = np.stack([native.density(name, self.steps(time)) for name in ECOSYSTEMS])
+        land = native.lattice.land > 0
         flux = np.where(land, (block * fraction).sum(axis=0), np.nan)
         dims = ("ecosystem", "time", "latitude", "longitude")
         grid = Grid(self.resolution)

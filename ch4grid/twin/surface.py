@@ -186,7 +186,7 @@ class Surface:
         parallel = self.lattice.parallel
         side = np.tanh(parallel / 8)
         tropics = np.exp(-((parallel / 22) ** 2))
-        depth = 0.25 * tropics + 0.3 / (1 + np.exp(-(np.abs(parallel) - 50) / 4))
+        depth = 0.25 * tropics + 0.12 / (1 + np.exp(-(np.abs(parallel) - 50) / 4))
         peak = 7.3 + 1.7 * tropics
         course: Float = 1 - depth * (1 - side * np.cos(2 * np.pi * (month - peak) / 12)) * 0.8
         return np.broadcast_to(course, (12, *self.lattice.shape))

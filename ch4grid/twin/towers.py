@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ch4grid.errors import InputError
 from ch4grid.twin.flux import LEVELS
 from ch4grid.twin.planet import Twin
+from ch4grid.twin.surface import Surface
 from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, GASES, months
 
 Float = NDArray[np.float64]
@@ -74,18 +75,19 @@ LOST = 0.08
 def network(twin: Twin) -> pd.DataFrame:
     """Towers of a twin: `site, latitude, longitude, ecosystem, row, column`, the last two on the native cells."""
     rng = np.random.default_rng([twin.seed, 3])
+    surface = twin.surface
     taken: set[tuple[int, int, str]] = set()
     rows = []
     for number in range(twin.towers):
         ecosystem, latitude, longitude = PLACES[number % len(PLACES)]
-        row, column = _free_cell(twin, ecosystem, (latitude, longitude), taken)
+        row, column = _free_cell(surface, ecosystem, (latitude, longitude), taken)
         taken.add((row, column, ecosystem))
         shift = rng.uniform(-0.3, 0.3, 2) * twin.resolution
         rows.append(
             {
                 "site": f"TW-{number + 1:03d}",
-                "latitude": round(float(twin.cells.latitude[row] + shift[0]), 4),
-                "longitude": round(float(twin.cells.longitude[column] + shift[1]), 4),
+                "latitude": round(float(surface.lattice.latitude[row] + shift[0]), 4),
+                "longitude": round(float(surface.lattice.longitude[column] + shift[1]), 4),
                 "ecosystem": ecosystem,
                 "row": row,
                 "column": column,
@@ -95,11 +97,11 @@ def network(twin: Twin) -> pd.DataFrame:
 
 
 def _free_cell(
-    twin: Twin, ecosystem: str, place: tuple[float, float], taken: set[tuple[int, int, str]]
+    surface: Surface, ecosystem: str, place: tuple[float, float], taken: set[tuple[int, int, str]]
 ) -> tuple[int, int]:
     """The cell nearest to a place that holds the class and no tower of it yet."""
-    cells = twin.cells
-    fraction = twin.surface.fractions[ECOSYSTEMS.index(ecosystem)].mean(axis=0)
+    cells = surface.lattice
+    fraction = surface.fractions[ECOSYSTEMS.index(ecosystem)].mean(axis=0)
     east = (cells.longitude - place[1] + 180) % 360 - 180
     distance = np.hypot(cells.latitude[:, None] - place[0], east * np.cos(np.deg2rad(place[0])))
     distance[fraction < SMALLEST_FRACTION] = np.inf
@@ -111,7 +113,7 @@ def _free_cell(
             "the twin has too few cells for its towers",
             where="twin",
             expected=f"a free cell with {ecosystem}",
-            found=f"none at {twin.resolution:g} degrees",
+            found=f"none left of {cells.shape[0]} x {cells.shape[1]} cells",
             fix="Use fewer towers or a finer resolution",
         )
     return row, column
@@ -139,16 +141,13 @@ def true_flux(
 ) -> dict[str, tuple[str, Float]]:
     """Class and true flux density (time) [nmol m-2 s-1] of that class in the cell of every tower."""
     steps = twin.steps(months(first_year, last_year))
-    rows, columns = towers["row"].to_numpy(), towers["column"].to_numpy()
-    found: dict[str, Float] = {}
-    for ecosystem in ECOSYSTEMS:
-        here = np.flatnonzero(towers["ecosystem"] == ecosystem)
-        if len(here):
-            density = twin.native.density(ecosystem, steps)[:, rows[here], columns[here]]
-            found |= {towers["site"][i]: density[:, k] for k, i in enumerate(here)}
+    rows, row = np.unique(towers["row"], return_inverse=True)
+    columns, column = np.unique(towers["column"], return_inverse=True)
+    view = twin.view(twin.cells.take(rows, columns))
+    fields = {name: view.density(name, steps) for name in sorted(set(towers["ecosystem"]))}
     return {
-        site: (ecosystem, found[site] / GASES["ch4"].kg_per_nmol)
-        for site, ecosystem in zip(towers["site"], towers["ecosystem"], strict=True)
+        site: (name, fields[name][:, row[i], column[i]] / GASES["ch4"].kg_per_nmol)
+        for i, (site, name) in enumerate(zip(towers["site"], towers["ecosystem"], strict=True))
     }
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ch4grid.causal.prior import POOL
 from ch4grid.graph import CausalGraph
 
 
@@ -32,12 +33,15 @@ def score(
         graph: A discovered graph.
         truth: True parents of the flux, lags in months.
         threshold: Probability from which a link counts as found.
-        ecosystem: Class to score; None scores the graph of all sites pooled.
+        ecosystem: Class to score, "pool" for all sites pooled, or None for links in any class. Effects of opposite
+            sign in different classes cancel in the pool, not in the classes.
     """
-    if ecosystem is not None:
-        table = graph.probability[graph.ecosystems.index(ecosystem), -1]
+    if ecosystem is None:
+        table = graph.probability[:, -1].max(axis=0)
+    elif ecosystem == POOL:
+        table = np.asarray(graph.provenance["pooled"])
     else:
-        table = np.asarray(graph.provenance.get("pooled", graph.probability[:, -1].mean(axis=0)))
+        table = graph.probability[graph.ecosystems.index(ecosystem), -1]
     found = {(graph.drivers[i], int(lag)) for i, lag in np.argwhere(table >= threshold)}
     return Scores(*_f1({d for d, _ in found}, {d for d, _ in truth}), *_f1(found, set(truth)))
 

@@ -1,12 +1,34 @@
 """A small planet with known causes: gappy towers whose flux follows some drivers at known lags and no others."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+import pytest
 import xarray as xr
 
 DRIVERS = ("rsds", "tas", "pr", "mrsos", "evi", "ps", "sfcWind", "vpd", "lst_day")
 TRUTH = frozenset({("tas", 0), ("mrsos", 1), ("evi", 1)})
+# At weekly step the lags are weeks, all inside the month of lag 0.
+WEEKLY_TRUTH = frozenset({("tas", 0), ("mrsos", 0), ("evi", 0)})
 UNITS = {"rsds": 40.0, "tas": 3.0, "mrsos": 4.0, "evi": 0.05, "ps": 500.0, "sfcWind": 0.6}
+
+
+@dataclass(frozen=True)
+class Planet:
+    """Names, truth and series of the planted system."""
+
+    drivers: tuple[str, ...] = DRIVERS
+    truth: frozenset[tuple[str, int]] = TRUTH
+    weekly_truth: frozenset[tuple[str, int]] = WEEKLY_TRUTH
+
+    def towers(self, sites: int = 40, steps: int = 48, seed: int = 0, **how: object) -> xr.Dataset:
+        return towers(sites, steps, seed, **how)
+
+
+@pytest.fixture(scope="session")
+def planet() -> Planet:
+    return Planet()
 
 
 def towers(

@@ -113,6 +113,14 @@ class MODIS(BaseModel):
             if match:
                 key = match[1][3:], _month(match[2], match[3], path)
                 table.setdefault(key, []).append(path)
+        if not table:
+            raise InputError(
+                "no monthly CMG granule among the files",
+                where=f"modis, {self.path}",
+                expected="names such as MOD13C2.A2001001.061.<date>.hdf or MOD11C3...",
+                found=", ".join(p.name for p in workspace.matches(self.path)[:3]),
+                fix="Tiles and daily products are not read; fetch the CMG products",
+            )
         wanted = [str(m) for m in months(first_year, last_year).values.astype("datetime64[M]")]
         return {name: self._of_layer(table, LAYERS[name], wanted) for name in self.variables}
 
@@ -183,18 +191,18 @@ def read_layer(
     if "valid_range" in attributes:
         low, high = attributes["valid_range"]
         good &= (stored >= low) & (stored <= high)
-    return np.where(good, scaled(stored, attributes), np.nan).astype(np.float32)
+    return np.where(good, scaled(stored, attributes), np.float32(np.nan))
 
 
-def scaled(stored: NDArray[Any], attributes: dict[str, Any]) -> NDArray[np.float64]:
+def scaled(stored: NDArray[Any], attributes: dict[str, Any]) -> NDArray[np.float32]:
     """Physical values of stored integers.
 
     MOD13 writes a `scale_factor` of 10000 that divides, MOD11 one of 0.02 that multiplies (their user guides): a factor
     above one can only be the former.
     """
     factor = float(attributes.get("scale_factor", 1.0))
-    values = stored.astype(np.float64) - float(attributes.get("add_offset", 0.0))
-    return values / factor if factor > 1 else values * factor
+    values = stored.astype(np.float32) - np.float32(attributes.get("add_offset", 0.0))
+    return values / np.float32(factor) if factor > 1 else values * np.float32(factor)
 
 
 def _good(
@@ -206,10 +214,12 @@ def _good(
     3 K), after the MOD11 user guide, table 13.
     """
     if kind == "reliability":
-        return np.isin(quality, reliability)
-    bits = quality.astype(np.uint8)
-    good: NDArray[np.bool_] = ((bits & 0b11) <= 1) & ((bits >> 6) < 3)
-    return good
+        accepted = np.isin(np.arange(256), reliability)
+    else:
+        bits = np.arange(256)
+        accepted = ((bits & 0b11) <= 1) & ((bits >> 6) < 3)
+    # one look-up per pixel: a rank of -1 (no data) is code 255
+    return np.asarray(accepted[quality.astype(np.uint8)])
 
 
 @contextmanager

@@ -3,8 +3,10 @@ import pytest
 from pydantic import ValidationError
 from pyhdf.SD import SD, SDC
 
+from ch4grid.drivers import assemble
 from ch4grid.drivers.modis import MODIS, scaled
 from ch4grid.errors import InputError
+from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import months
 
@@ -159,6 +161,25 @@ def test_a_granule_without_its_quality_is_refused(workspace):
     write(path, {EVI: (np.ones(SHAPE, "int16"), SDC.INT16, {"scale_factor": 10000.0})})
     with pytest.raises(InputError, match="pixel reliability' is missing"):
         MODIS(path="*.hdf", variables=("evi",)).open(workspace, 2001, 2001).load()
+
+
+def test_tiles_and_daily_products_are_refused(workspace):
+    (workspace.data / "MOD11A1.A2019305.h14v09.006.2019306084028.hdf").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no monthly CMG granule.*Found MOD11A1"):
+        MODIS(path="*.hdf", variables=("lst_day",)).inputs(workspace, 2019, 2019)
+
+
+def test_a_year_on_the_product_grid_is_the_area_mean_of_its_good_pixels(workspace):
+    year_of(workspace.data)
+    stored, rank = np.full(SHAPE, 2000), np.zeros(SHAPE, "int8")
+    stored[::2], rank[::2] = 8000, 3
+    evi_granule(workspace.data / "MOD13C2.A2001001.061.hdf", stored, rank)
+    source = MODIS(path="*.hdf", variables=("evi",))
+    ds = assemble([source], Grid(20.0), 2001, 2001, workspace)
+    np.testing.assert_allclose(ds["evi"][0], 0.2, rtol=1e-6)
+    share = ds["valid_fraction"][0].mean("longitude").values
+    assert share[0] < 0.5 < share[-1]
+    assert set(ds["driver_status"][0].values.ravel().tolist()) == {0, 1}
 
 
 def test_an_unknown_variable_is_refused_with_the_choice():

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import erf
 
 from ch4grid.grid import Grid
@@ -21,6 +22,8 @@ Float = NDArray[np.float64]
 # Spacing of the random coefficients and standard deviation of the kernel that joins them [degrees]: two places 10
 # degrees apart correlate with exp(-10^2 / (4 x 4^2)) = 0.2.
 SPACING = 4.0
+# Distance at which the kernel, by then 4e-6, ends [degrees].
+REACH = 5 * SPACING
 LAND_STEP = 0.25
 LAND_SAMPLES = 25
 
@@ -92,16 +95,14 @@ class Lattice:
     def spread(self, coefficients: NDArray[np.floating]) -> Float:
         """Random field (..., n, m) of unit variance from independent standard normal coefficients (..., i, j)."""
         rows, columns = self._kernel
-        norm = np.sqrt((rows**2).sum(1))[:, None], np.sqrt((columns**2).sum(1))[:, None]
-        field: Float = (rows / norm[0]) @ coefficients @ (columns / norm[1]).T
-        return field
+        norms = np.sqrt((rows**2).sum(1)), np.sqrt((columns**2).sum(1))
+        return _separable(rows / norms[0][:, None], columns / norms[1][:, None], coefficients)
 
     def smooth(self, coefficients: NDArray[np.floating]) -> Float:
         """Weighted mean (n, m) of coefficients (i, j): constants stay what they are."""
         rows, columns = self._kernel
         means = rows / rows.sum(1)[:, None], columns / columns.sum(1)[:, None]
-        field: Float = means[0] @ coefficients @ means[1].T
-        return field
+        return _separable(*means, coefficients)
 
     def hills(self, bumps: Sequence[Bump]) -> Float:
         """Cell means (n, m) of a sum of Gaussian hills, exact, so that their volume is the same on every lattice."""
@@ -111,7 +112,7 @@ class Lattice:
             self._integral(self.longitude[:, None] - table[:, 1] + turn, table[:, 3])
             for turn in (-360.0, 0.0, 360.0)
         ]
-        field: Float = (north * table[:, 4]) @ np.sum(turns, axis=0).T
+        field: Float = np.einsum("nk,mk->nm", north * table[:, 4], np.sum(turns, axis=0))
         return field
 
     def _integral(self, offset: Float, width: Float) -> Float:
@@ -131,13 +132,24 @@ class Lattice:
         )
         south = _overlap(np.sin(np.deg2rad(source[0])), np.sin(np.deg2rad(edges[0])))
         west = np.sum([_overlap(source[1], edges[1] + turn) for turn in (-360, 0, 360)], axis=0)
-        fraction: Float = south @ _land() @ west.T
-        return np.clip(fraction, 0.0, 1.0)
+        return np.clip(_separable(south, west, _land()), 0.0, 1.0)
 
 
 def _gaussian(offset: Float) -> Float:
-    weights: Float = np.exp(-0.5 * (offset / SPACING) ** 2)
+    weights: Float = np.where(np.abs(offset) < REACH, np.exp(-0.5 * (offset / SPACING) ** 2), 0.0)
     return weights
+
+
+def _separable(rows: Float, columns: Float, values: NDArray[np.floating]) -> Float:
+    """Weighted sums (..., n, m) over rows (n, i) and columns (m, j) of values (..., i, j).
+
+    By sparse products, whose order of summation is fixed: a dense product differs in its last bits with the number of
+    threads, and files of one planet would differ with it.
+    """
+    stack = np.asarray(values, dtype=np.float64).reshape(-1, *values.shape[-2:])
+    south, west = csr_array(rows), csr_array(columns)
+    fields = [np.asarray((west @ (south @ field).T).T) for field in stack]
+    return np.stack(fields).reshape(*values.shape[:-2], rows.shape[0], columns.shape[0])
 
 
 def _overlap(source: Float, edges: Float) -> Float:

@@ -1,0 +1,239 @@
+"""One fit: one ensemble member on one set of towers, as a function of a picklable task, for any process to run.
+
+A member differs from another by the clusters it draws (with replacement), the graph it draws (links as uncertain as the
+number of clusters behind them) and its initial weights. The clusters it did not draw stop it early.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ch4grid.graph import CausalGraph
+from ch4grid.models.attention import ParentLists
+from ch4grid.models.config import CTGATConfig
+from ch4grid.models.ctgat import CTGAT, Group, bank_table, groups_of, memory, parent_lists
+from ch4grid.models.head import Prediction
+from ch4grid.models.losses import Measured, likelihood_of, loss, month_weights
+from ch4grid.models.magnitude import Moments, fit_magnitude
+from ch4grid.models.samples import Points, Scaler, Targets
+from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+GRADIENT_LIMIT = 1.0
+# Steps between two looks at the clusters that were not drawn, and the share of the steps before the first look.
+LOOK = 10
+FIRST_LOOK = 0.3
+# Different sets of neighbours in neighbour dropout; more change nothing and cost time.
+NEIGHBOUR_DRAWS = 16
+# Trust in a link probability when the graph does not say how many clusters it rests on.
+DEFAULT_CLUSTERS = 10
+DIGITS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class FitTask:
+    """All that a fit needs.
+
+    Args:
+        points: Training towers, sorted by class.
+        targets: Their measured months.
+        cluster: Their clusters (S).
+        scaler: Scaler of these towers.
+        static_weights: Importance of the static predictors (N).
+        graph: Causal graph discovered without any tower outside this set.
+        config: Settings.
+        distances: Distances [km] from cells of deployment to their nearest tower, for neighbour dropout; may be empty.
+        seed: Seed of the member.
+    """
+
+    points: Points
+    targets: Targets
+    cluster: Integers
+    scaler: Scaler
+    static_weights: Floats
+    graph: CausalGraph
+    config: CTGATConfig
+    distances: Floats
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A fitted member.
+
+    Args:
+        weights: Parameters by name.
+        probability: Link probabilities of its graph (E, P + 1, P, L + 1).
+        steps: Step whose parameters were kept.
+    """
+
+    weights: dict[str, NDArray[np.float32]]
+    probability: Floats
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Tensors of a task."""
+
+    inputs: Tensor
+    features: Tensor
+    groups: Sequence[Group]
+    month: Integers
+    settled: NDArray[np.bool_]
+
+    @property
+    def lists(self) -> list[ParentLists]:
+        return [lists for lists, _ in self.groups]
+
+
+def fit_member(task: FitTask) -> Member:
+    """The member of a task; the same task gives the same bytes."""
+    torch.set_num_threads(1)
+    random = np.random.default_rng(task.seed)
+    drawn = draw_clusters(task.cluster, random)
+    graph = draw_graph(task.graph, task.config, random)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(random.integers(2**31)))
+        network = CTGAT(len(graph.drivers), task.scaler.features, graph.max_lag, task.config)
+        features = task.scaler.static_features(task.points)
+        moments = Moments.of(task.targets)
+        ridge = fit_magnitude(moments, features, task.cluster, drawn)
+        network.head.ridge.copy_(torch.from_numpy(ridge))
+        months = len(task.points.month)
+        batch = _Batch(
+            inputs=torch.from_numpy(task.scaler.inputs(task.points)),
+            features=torch.from_numpy(features),
+            groups=groups_of(task.points.ecosystem, parent_lists(graph, task.config)),
+            month=task.points.month,
+            settled=settled(months, graph.max_lag),
+        )
+        weights, steps = _optimise(network, task, batch, (moments, drawn), random)
+    return Member(weights, graph.probability, steps)
+
+
+def draw_clusters(cluster: Integers, random: np.random.Generator) -> Floats:
+    """How often each tower (S) is drawn when clusters are drawn with replacement."""
+    labels, index = np.unique(cluster, return_inverse=True)
+    counts = np.bincount(random.integers(0, len(labels), len(labels)), minlength=len(labels))
+    return counts[index].astype(np.float64)
+
+
+def draw_graph(graph: CausalGraph, config: CTGATConfig, random: np.random.Generator) -> CausalGraph:
+    """A graph with link probabilities drawn from Beta(pi n, (1 - pi) n), n the number of clusters behind the graph."""
+    seed = int(random.integers(2**31))
+    if config.randomise_graph:
+        graph = graph.randomised(seed)
+    trust = max(len(graph.provenance.get("clusters", ())), DEFAULT_CLUSTERS)
+    pi = graph.probability
+    inside = (pi > 0) & (pi < 1)
+    safe = np.where(inside, pi, 0.5)
+    drawn = np.where(inside, random.beta(safe * trust, (1 - safe) * trust), pi)
+    return replace(graph, probability=drawn.round(DIGITS))
+
+
+def settled(months: int, max_lag: int) -> NDArray[np.bool_]:
+    """Months (T) that see their whole memory; at least the last twelve count as such."""
+    return np.asarray(np.arange(months) >= min(memory(max_lag), max(months - 12, 0)))
+
+
+def _optimise(
+    network: CTGAT,
+    task: FitTask,
+    batch: _Batch,
+    magnitude: tuple[Moments, Floats],
+    random: np.random.Generator,
+) -> tuple[dict[str, NDArray[np.float32]], int]:
+    """Parameters at the best look, and its step."""
+    config = task.config
+    moments, drawn = magnitude
+    inside = _measured(task, moments, drawn)
+    outside = _measured(task, moments, (drawn == 0).astype(np.float64))
+    neighbours = _neighbour_draws(task, random)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.1
+    )
+    best, kept, kept_at = np.inf, _state(network), 0
+    for step in range(1, config.steps + 1):
+        optimiser.zero_grad(set_to_none=True)
+        hidden = _hide_drivers(batch, config.driver_dropout)
+        prediction = _predict(network, hidden, neighbours[step % len(neighbours)])
+        loss(prediction, inside, batch.lists, progress=step / config.steps).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_LIMIT)
+        optimiser.step()
+        schedule.step()
+        if step >= FIRST_LOOK * config.steps and (step % LOOK == 0 or step == config.steps):
+            score = _look(network, batch, neighbours[0], outside)
+            if score < best:
+                best, kept, kept_at = score, _state(network), step
+    return kept, kept_at
+
+
+def _predict(network: CTGAT, batch: _Batch, neighbours: Neighbours) -> Prediction:
+    """Prediction at the towers with the towers themselves as bank."""
+    state, embedding, attention = network.embed(batch.inputs, batch.features, batch.groups)
+    owner = np.arange(len(state))
+    valid = np.broadcast_to(batch.settled, state.shape[:2])
+    bank = bank_table(calendar_mean(state, batch.month, owner, valid), embedding)
+    return network.conclude(
+        state, embedding, batch.features, attention, bank, neighbours, batch.month
+    )
+
+
+def _look(network: CTGAT, batch: _Batch, neighbours: Neighbours, outside: Measured) -> float:
+    """Likelihood at the clusters that were not drawn; zero when all were, so that the last look wins a tie."""
+    network.eval()
+    with torch.no_grad():
+        score = float(likelihood_of(_predict(network, batch, neighbours), outside))
+    network.train()
+    return score
+
+
+def _measured(task: FitTask, moments: Moments, drawn: Floats) -> Measured:
+    weight = month_weights(task.targets.weight, task.points.ecosystem, drawn)
+    tower = weight.sum(axis=1)
+    return Measured(
+        transformed=_single(task.targets.transformed),
+        weight=_single(weight),
+        level=_single(moments.level),
+        log_amplitude=_single(moments.log_amplitude),
+        tower=_single(tower / max(tower.sum(), 1e-12)),
+    )
+
+
+def _neighbour_draws(task: FitTask, random: np.random.Generator) -> list[Neighbours]:
+    """Neighbours without the own cluster and, from the second draw on, without towers nearer than a drawn distance."""
+    scores = task.scaler.static_scores(task.points)
+    places = Places.of(task.points, scores, task.static_weights)
+    search = NeighbourSearch(places, places, task.config)
+    own = task.cluster[:, None] == task.cluster[None]
+    draws = [search.find(own)]
+    if len(task.distances):
+        for _ in range(NEIGHBOUR_DRAWS):
+            radius = random.choice(task.distances, len(own))
+            draws.append(search.find(own | (search.distance < radius[:, None])))
+    return draws
+
+
+def _hide_drivers(batch: _Batch, share: float) -> _Batch:
+    """The batch with whole driver series of towers missing, as they will be somewhere on the globe."""
+    drivers, _, points, _ = batch.inputs.shape
+    keep = (torch.rand(drivers, 1, points, 1) >= share).to(batch.inputs.dtype)
+    return replace(batch, inputs=batch.inputs * keep)
+
+
+def _state(network: CTGAT) -> dict[str, NDArray[np.float32]]:
+    return {name: value.detach().numpy().copy() for name, value in network.state_dict().items()}
+
+
+def _single(values: Floats) -> Tensor:
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))

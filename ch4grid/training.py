@@ -1,0 +1,415 @@
+"""Training: from towers to a calibrated checkpoint, with nothing learnt from a tower that is later asked about.
+
+The whole chain (discovery, scaler, bank, members) is run once with all towers and once per fold without the clusters of
+that fold. What the folds predict at their left-out towers calibrates the intervals and is the skill in the checkpoint.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ch4grid.causal import Discovery, discover
+from ch4grid.errors import InputError
+from ch4grid.graph import CausalGraph
+from ch4grid.models.checkpoint import Applicability, Checkpoint, applicability_rows
+from ch4grid.models.config import CTGATConfig
+from ch4grid.models.fitting import FitTask, Member, fit_member
+from ch4grid.models.magnitude import Moments, fit_magnitude
+from ch4grid.models.samples import Points, Scaler, Targets, class_codes, predictor_names
+from ch4grid.models.spatial import Places, distance_km
+from ch4grid.uncertainty import (
+    Calibration,
+    mean_distance_of,
+    mean_flux,
+    threshold,
+)
+from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, Gas
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Indices = NDArray[np.intp]
+
+# Discovery towers so near to a held-out tower measure the same weather and the same wetland [km].
+NEIGHBOURHOOD_KM = 300.0
+# Training months that the area of applicability is measured against.
+APPLICABILITY_ROWS = 1200
+# A predictor never counts for less than this share of the most important one.
+LEAST_WEIGHT = 0.05
+
+
+class Mapper(Protocol):
+    """`map`, or a parallel one that keeps the order."""
+
+    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]:
+        """Results of a module-level function in the order of its items."""
+
+
+@dataclass(frozen=True, eq=False)
+class DiscoveryTask:
+    """One discovery: the series without the towers of a fold."""
+
+    series: xr.Dataset
+    flux: str
+    drivers: tuple[str, ...]
+    config: Discovery
+    seed: int
+    discoverer: Callable[..., CausalGraph]
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """What to fit, the same for all towers and for every fold.
+
+    Args:
+        samples: Towers, sorted by class.
+        series: What discovery sees.
+        gas: The gas.
+        model: Settings of the model.
+        discovery: Settings of discovery.
+        seed: Seed of everything random.
+        distances: Distances [km] from cells of deployment to their nearest tower; may be empty.
+        discoverer: Finds the causal graph.
+    """
+
+    samples: xr.Dataset
+    series: xr.Dataset
+    gas: Gas
+    model: CTGATConfig
+    discovery: Discovery
+    seed: int
+    distances: Floats
+    discoverer: Callable[..., CausalGraph] = discover
+
+    @property
+    def clusters(self) -> Integers:
+        """Cluster of each tower."""
+        return np.asarray(self.samples["cluster"].values, dtype=np.int64)
+
+
+def fit(
+    samples: xr.Dataset,
+    series: xr.Dataset,
+    *,
+    gas: Gas,
+    model: CTGATConfig,
+    discovery: Discovery,
+    folds: int = 5,
+    fold_members: int = 2,
+    seed: int = 0,
+    mapper: Mapper = map,
+    neighbour_distances: Floats | None = None,
+    discoverer: Callable[..., CausalGraph] = discover,
+) -> Checkpoint:
+    """The calibrated checkpoint of all towers.
+
+    Args:
+        samples: Towers (site, time) with drivers, statics, flux [kg m-2 s-1] and coverage, coordinates latitude,
+            longitude, ecosystem and cluster (site); two years of drivers before the first flux.
+        series: What discovery sees; often the samples.
+        gas: The gas.
+        model: Settings of the model.
+        discovery: Settings of discovery.
+        folds: Groups of clusters left out in turn.
+        fold_members: Members fitted in each fold.
+        seed: Seed of everything random.
+        mapper: Maps a module-level function over picklable tasks, in order.
+        neighbour_distances: Distances [km] from cells of deployment to their nearest tower.
+        discoverer: Finds the causal graph; called like `causal.discover`.
+
+    Raises:
+        InputError: There are too few clusters for the folds, or no month is measured well enough.
+    """
+    ensemble = _ensemble(
+        samples, series, gas, model, discovery, seed, neighbour_distances, discoverer
+    )
+    out = grouped_folds(ensemble.clusters, folds, seed)
+    everyone = np.arange(len(ensemble.clusters))
+    parts = [everyone, *(np.flatnonzero(out != k) for k in range(folds))]
+    checkpoints = _fit_parts(ensemble, parts, [model.members] + [fold_members] * folds, mapper)
+    predicted = _out_of_fold(ensemble, checkpoints[1:], parts[1:])
+    calibration, skill = _judge(ensemble, predicted, f"{folds}-fold leave-clusters-out")
+    return replace(checkpoints[0], calibration=calibration.to_json(), skill=(skill,))
+
+
+def held_out(
+    samples: xr.Dataset,
+    series: xr.Dataset,
+    *,
+    gas: Gas,
+    model: CTGATConfig,
+    discovery: Discovery,
+    folds: int = 5,
+    fold_members: int = 2,
+    seed: int = 0,
+    mapper: Mapper = map,
+    neighbour_distances: Floats | None = None,
+    discoverer: Callable[..., CausalGraph] = discover,
+) -> xr.Dataset:
+    """Predictions of every tower by members that never saw its cluster, in asinh space; arguments as of `fit`.
+
+    Returns:
+        `location`, `scale` (member, site, time), `fold` (site); towers in the order of the samples.
+
+    Raises:
+        InputError: There are too few clusters for the folds, or no month is measured well enough.
+    """
+    ensemble = _ensemble(
+        samples, series, gas, model, discovery, seed, neighbour_distances, discoverer
+    )
+    out = grouped_folds(ensemble.clusters, folds, seed)
+    parts = [np.flatnonzero(out != k) for k in range(folds)]
+    checkpoints = _fit_parts(ensemble, parts, [fold_members] * folds, mapper)
+    predicted = _out_of_fold(ensemble, checkpoints, parts).assign_coords(fold=("site", out))
+    return predicted.sel(site=samples["site"])
+
+
+def grouped_folds(cluster: Integers, folds: int, seed: int) -> Integers:
+    """Fold of each tower (S): whole clusters, the largest first, each to the fold with the fewest towers.
+
+    Raises:
+        InputError: There are fewer clusters than folds.
+    """
+    labels, counts = np.unique(cluster, return_counts=True)
+    if len(labels) < max(folds, 2):
+        raise InputError(
+            "too few clusters of towers",
+            where="training.folds",
+            expected=f"at least {max(folds, 2)} clusters for {folds} folds",
+            found=f"{len(labels)} clusters",
+            fix="Add towers or ask for fewer folds",
+        )
+    random = np.random.default_rng(seed).permutation(len(labels))
+    order = random[np.argsort(-counts[random], kind="stable")]
+    size, home = np.zeros(folds, dtype=np.int64), {}
+    for i in order:
+        home[int(labels[i])] = int(size.argmin())
+        size[size.argmin()] += counts[i]
+    return np.array([home[int(c)] for c in cluster], dtype=np.int64)
+
+
+def run_discovery(task: DiscoveryTask) -> CausalGraph:
+    """The causal graph of a task."""
+    return task.discoverer(
+        task.series,
+        flux=task.flux,
+        drivers=task.drivers,
+        ecosystems=ECOSYSTEMS,
+        config=task.config,
+        seed=task.seed,
+    )
+
+
+def series_without(series: xr.Dataset, samples: xr.Dataset, held: Indices) -> xr.Dataset:
+    """The series without held-out towers of the samples, and without strangers near to one of them.
+
+    A tower of the series that is a sample stays or goes with its cluster; one that is not goes when it stands within
+    300 km of a held-out tower.
+    """
+    if not len(held):
+        return series
+    names = set(samples["site"].values.astype(str).tolist())
+    gone = set(samples["site"].values[held].astype(str).tolist())
+    near = distance_km(_places(series), _places(samples.isel(site=held))).min(axis=1)
+    kept = [
+        i
+        for i, name in enumerate(series["site"].values.astype(str).tolist())
+        if (name not in gone if name in names else near[i] >= NEIGHBOURHOOD_KM)
+    ]
+    return series.isel(site=kept)
+
+
+def _ensemble(
+    samples: xr.Dataset,
+    series: xr.Dataset,
+    gas: Gas,
+    model: CTGATConfig,
+    discovery: Discovery,
+    seed: int,
+    distances: Floats | None,
+    discoverer: Callable[..., CausalGraph],
+) -> Ensemble:
+    measured = Targets.of(samples, gas).weight.sum(axis=1) > 0
+    order = np.argsort(class_codes(samples), kind="stable")
+    return Ensemble(
+        samples=samples.isel(site=order[measured[order]]).load(),
+        series=series.assign_attrs(step=series.attrs.get("step", "month")).load(),
+        gas=gas,
+        model=model,
+        discovery=discovery,
+        seed=seed,
+        distances=np.zeros(0) if distances is None else np.sort(distances),
+        discoverer=discoverer,
+    )
+
+
+def _fit_parts(
+    ensemble: Ensemble, parts: Sequence[Indices], members: Sequence[int], mapper: Mapper
+) -> list[Checkpoint]:
+    """An uncalibrated checkpoint of each part of the towers, all fits in one go."""
+    drivers, _ = predictor_names(ensemble.samples, ensemble.gas)
+    everyone = np.arange(len(ensemble.clusters))
+    discoveries = [
+        DiscoveryTask(
+            series=series_without(ensemble.series, ensemble.samples, np.setdiff1d(everyone, part)),
+            flux=ensemble.gas.flux,
+            drivers=drivers,
+            config=ensemble.discovery,
+            seed=ensemble.seed,
+            discoverer=ensemble.discoverer,
+        )
+        for part in parts
+    ]
+    graphs = list(mapper(run_discovery, discoveries))
+    drafts = [_draft(ensemble, part, graph) for part, graph in zip(parts, graphs, strict=True)]
+    tasks = [
+        replace(task, seed=_seed(ensemble.seed, number, member))
+        for number, (task, _) in enumerate(drafts)
+        for member in range(members[number])
+    ]
+    fitted: list[Member] = list(mapper(fit_member, tasks))
+    starts = np.cumsum([0, *members])
+    return [
+        replace(draft, members=tuple(fitted[starts[i] : starts[i + 1]]))
+        for i, (_, draft) in enumerate(drafts)
+    ]
+
+
+def _draft(ensemble: Ensemble, part: Indices, graph: CausalGraph) -> tuple[FitTask, Checkpoint]:
+    """The fit of a part of the towers, and the checkpoint that waits for its members."""
+    samples = ensemble.samples.isel(site=part)
+    drivers, statics = predictor_names(samples, ensemble.gas)
+    points = Points.of(samples, drivers, statics)
+    targets, cluster = Targets.of(samples, ensemble.gas), ensemble.clusters[part]
+    scaler = Scaler.fit(points, drivers, statics)
+    weights = static_importance(scaler, points, targets, cluster)
+    task = FitTask(
+        points=points,
+        targets=targets,
+        cluster=cluster,
+        scaler=scaler,
+        static_weights=weights,
+        graph=graph,
+        config=ensemble.model,
+        distances=ensemble.distances,
+        seed=ensemble.seed,
+    )
+    meta = {
+        "sites": points.site.tolist(),
+        "clusters": sorted({int(c) for c in cluster}),
+        "site_months": int((targets.weight > 0).sum()),
+        "first_month": str(samples["time"].values[0])[:7],
+        "last_month": str(samples["time"].values[-1])[:7],
+        "seed": ensemble.seed,
+    }
+    return task, Checkpoint(
+        config=ensemble.model,
+        gas=ensemble.gas.name,
+        scaler=scaler,
+        graph=graph,
+        members=(),
+        bank=points,
+        static_weights=weights,
+        applicability=_applicability(task),
+        meta=meta,
+    )
+
+
+def static_importance(
+    scaler: Scaler, points: Points, targets: Targets, cluster: Integers
+) -> Floats:
+    """Importance of each static predictor (N), at most 1: its size in the ridge regression of level and amplitude."""
+    ridge = fit_magnitude(
+        Moments.of(targets), scaler.static_features(points), cluster, np.ones(len(cluster))
+    )
+    size = np.abs(ridge[:, : len(scaler.statics)]).sum(axis=0, dtype=np.float64)
+    return np.clip(size / max(size.max(initial=0.0), 1e-12), LEAST_WEIGHT, 1.0)
+
+
+def _applicability(task: FitTask) -> Applicability:
+    """Training months (an even choice of at most 1200), weighted by cause and by place, and the threshold."""
+    rows = applicability_rows(task.points, task.scaler)
+    owner, month = np.nonzero(task.targets.weight > 0)
+    chosen = np.unique(np.linspace(0, len(owner) - 1, APPLICABILITY_ROWS).astype(np.int64))
+    features, group = rows[owner[chosen], month[chosen]], task.cluster[owner[chosen]]
+    into_flux = task.graph.probability[:, -1].max(axis=2).mean(axis=0)
+    causes = np.clip(into_flux / max(into_flux.max(initial=0.0), 1e-12), LEAST_WEIGHT, 1.0)
+    weights = np.concatenate([causes, task.static_weights]).astype(np.float32)
+    mean = mean_distance_of(features, weights)
+    return Applicability(
+        features=features,
+        weights=weights,
+        mean_distance=mean,
+        threshold=threshold(features, weights, group, mean_distance=mean),
+    )
+
+
+def _out_of_fold(
+    ensemble: Ensemble, checkpoints: Sequence[Checkpoint], parts: Sequence[Indices]
+) -> xr.Dataset:
+    """Predictions of the towers that each part leaves out, put together in the order of the ensemble."""
+    everyone = np.arange(len(ensemble.clusters))
+    pieces = [
+        checkpoint.predict(ensemble.samples.isel(site=np.setdiff1d(everyone, part)))
+        for checkpoint, part in zip(checkpoints, parts, strict=True)
+    ]
+    joined = xr.concat(pieces, dim="site", join="exact")
+    return joined.sel(site=ensemble.samples["site"])
+
+
+def _judge(
+    ensemble: Ensemble, predicted: xr.Dataset, split: str
+) -> tuple[Calibration, dict[str, Any]]:
+    """The calibration of out-of-fold predictions and their skill."""
+    targets = Targets.of(ensemble.samples, ensemble.gas)
+    there = targets.weight > 0
+    location, scale = (predicted[n].values[:, there] for n in ("location", "scale"))
+    observed = targets.transformed[there]
+    cluster = np.broadcast_to(ensemble.clusters[:, None], there.shape)[there]
+    calibration = Calibration.fit(location, scale, observed, cluster)
+    flux = ASINH_SCALE_NMOL * np.sinh(observed)
+    mean = mean_flux(location, scale).mean(axis=0)
+    return calibration, {
+        "split": split,
+        "n": len(observed),
+        "clusters": calibration.clusters,
+        "asinh_nse": _nse(observed, location.mean(axis=0)),
+        "nse": _nse(flux, mean),
+        "bias": round(float((mean - flux).mean()), 3),
+        "coverage90": _coverage(location, scale, observed, cluster),
+    }
+
+
+def _coverage(
+    location: NDArray[np.float32], scale: NDArray[np.float32], observed: Floats, cluster: Integers
+) -> float:
+    """Share of months inside the 90 % interval whose factor comes from the other clusters."""
+    inside = np.zeros(len(observed), dtype=bool)
+    for label in np.unique(cluster):
+        out = cluster == label
+        if out.all():
+            return float("nan")
+        rest = Calibration.fit(location[:, ~out], scale[:, ~out], observed[~out], cluster[~out])
+        low, high = rest.interval(location[:, out], scale[:, out], 0.9)
+        inside[out] = (observed[out] >= low) & (observed[out] <= high)
+    return round(float(inside.mean()), 3)
+
+
+def _nse(observed: Floats, predicted: NDArray[np.floating[Any]]) -> float:
+    """Nash-Sutcliffe efficiency about the observed mean, three decimals."""
+    spread = float(((observed - observed.mean()) ** 2).sum())
+    return round(1.0 - float(((observed - predicted) ** 2).sum()) / max(spread, 1e-12), 3)
+
+
+def _places(sites: xr.Dataset) -> Places:
+    count = sites.sizes["site"]
+    latitude, longitude = (sites[n].values.astype(np.float64) for n in ("latitude", "longitude"))
+    return Places(latitude, longitude, np.zeros(count, np.int64), np.zeros((count, 0)))
+
+
+def _seed(seed: int, part: int, member: int) -> int:
+    """A seed for each member of each part, independent of how many others there are."""
+    return int(np.random.SeedSequence([seed, part, member]).generate_state(1)[0])

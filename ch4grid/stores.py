@@ -157,7 +157,14 @@ def beside(store: Path, suffix: str) -> Path:
     return store.with_name(store.name.removesuffix(".zarr") + suffix)
 
 
-def sweep_partial(folder: Path) -> None:
-    """Remove the temporary files that a killed process left below a folder."""
-    for path in sorted(folder.rglob(".*.partial")):
-        path.unlink(missing_ok=True)
+def sweep_partial(folder: Path, pattern: str = "**/.*.partial") -> None:
+    """Remove the temporary files that a killed process left in a folder.
+
+    Raises:
+        RunError: The system refuses.
+    """
+    try:
+        for path in sorted(folder.glob(pattern)):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error

@@ -41,14 +41,14 @@ def killed(folder: Path, kills: int, seed: int) -> dict:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout) | {"stderr": done.stderr}
 
 
 def test_a_run_killed_anywhere_ends_byte_identical_after_a_rerun(tmp_path):
     told = killed(tmp_path, kills=20, seed=7)
     assert told["same"] == told["kills"] == 20
-    assert told["whole"] == 24, "a reader saw half a year after a kill"
-    assert told["watched"] == [0, 0], "a reader saw half a year during a run"
+    assert told["whole"] == 24, told["stderr"]
+    assert told["watched"] == [0, 0], told["stderr"]
 
 
 @pytest.mark.slow
@@ -278,3 +278,72 @@ def test_temporary_files_carry_no_machine_path_into_the_store(three_years):
     for name, content in planted.tree(three_years.parent).items():
         assert str(three_years.parents[3]).encode() not in content, name
     assert stores.beside(three_years, ".lock").name == "historical.lock"
+
+
+def stopping(monkeypatch, calls: int):
+    """Have the write number `calls` and all later ones fail as a stand-in for a process that ends there."""
+    replace, count = Path.replace, iter(range(10_000))
+
+    def ended(self, target):
+        if next(count) >= calls:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", ended)
+
+
+@pytest.mark.parametrize("asked", [(2001,), (2002,), (2001, 2002)])
+def test_a_run_that_ended_right_after_publication_is_settled_by_any_run(
+    tmp_path, monkeypatch, asked
+):
+    store = write_years(tmp_path, 2001, 2002)
+    expected = planted.tree(store.parent)
+    cube.rollback(store)
+    write = ledger.write
+
+    def fail(store, rows, *, root_sha256):
+        if all(r.state == "published" for r in rows):
+            raise KeyboardInterrupt
+        write(store, rows, root_sha256=root_sha256)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "write", fail)
+        with pytest.raises(KeyboardInterrupt):
+            write_years(tmp_path, 2002)
+    with xr.open_zarr(store, chunks=None) as ds:
+        assert ds.sizes["time"] == 24
+    assert ledger.published_years(store) == (2001,)
+    write_years(tmp_path, *asked)
+    assert planted.tree(store.parent) == expected
+    assert cube.verify(store) == []
+
+
+@pytest.mark.parametrize("calls", [1, 3, 20, 21])
+def test_a_rollback_cut_short_is_completed_by_the_next_run(tmp_path, monkeypatch, calls):
+    store = write_years(tmp_path, 2001)
+    expected = planted.tree(store.parent)
+    write_years(tmp_path, 2002)
+    with monkeypatch.context() as patched:
+        stopping(patched, calls)
+        with pytest.raises(KeyboardInterrupt):
+            cube.rollback(store)
+    with xr.open_zarr(store, chunks=None) as ds:
+        assert ds.sizes["time"] == 12
+    write_years(tmp_path, 2001)
+    assert planted.tree(store.parent) == expected
+
+
+def test_leftovers_of_a_worker_that_died_are_removed(tmp_path):
+    store, static = planted.store_path(tmp_path), planted.planes(GRID)
+    cube.create(store, planted.spec(), GRID, static)
+    cube.begin(store, planted.spec(), {2001: "i-2001"})
+    planted.write_tile(store, GRID, GRID.tiles()[0], 2001, static=static)
+    (store / "ch4_flux/c/0/0/.0.4711.partial").write_bytes(b"half")
+    cube.finish(store, 2001)
+    assert cube.verify(store) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot write"), cube.lock(tmp_path / "file" / "a.zarr"):
+        pass

@@ -31,13 +31,14 @@ from ch4grid.cube.objects import (
     read_document,
     serialised,
 )
+from ch4grid.cube.recovery import settle
 from ch4grid.cube.staging import Plan, Record, Slices
 from ch4grid.cube.template import ProductSpec, group_attributes, group_document, time_objects
 from ch4grid.cube.verify import Problem, damaged_rows, year_problems
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
 from ch4grid.ledger import Row
-from ch4grid.stores import beside, sweep_partial, write_atomic
+from ch4grid.stores import beside, sweep_partial, unwritable, write_atomic
 
 TIME = ("time", "time_bnds")
 
@@ -52,9 +53,9 @@ def lock(store: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     path = beside(store, ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(path, timeout=0)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         held.acquire()
     except Timeout as error:
         raise RunError(
@@ -64,6 +65,8 @@ def lock(store: Path) -> Iterator[None]:
             found="it is held",
             fix="Wait for the other run to end; the lock is free as soon as its process is gone",
         ) from error
+    except OSError as error:
+        raise unwritable(path, error) from error
     try:
         yield
     finally:
@@ -84,10 +87,13 @@ def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> tuple[in
     Raises:
         RunError: A published year or part would change, or a year lies before the product's first year.
     """
+    settle(store)
     _refuse_changes(store, spec, inputs)
     done = ledger.published_years(store)
     pending = {y: d for y, d in sorted(inputs.items()) if y not in done}
-    sweep_partial(store.parent)
+    sweep_partial(store)
+    sweep_partial(staging.folder(store))
+    sweep_partial(store.parent, f".{ledger.path_of(store).name}.*.partial")
     if not pending:
         staging.remove(staging.folder(store))
         return ()
@@ -138,9 +144,13 @@ def _drop_strays(store: Path, kept: set[str]) -> None:
         name = path.parent.name
         if "time" not in dims_of(read_document(store, name)):
             continue
-        for found in sorted((path.parent / "c").rglob("*")):
-            if found.is_file() and found.relative_to(store).as_posix() not in kept:
-                found.unlink()
+        strays = (p for p in sorted((path.parent / "c").rglob("*")) if p.is_file())
+        try:
+            for stray in strays:
+                if stray.relative_to(store).as_posix() not in kept:
+                    stray.unlink()
+        except OSError as error:
+            raise unwritable(path.parent, error) from error
 
 
 def staged(store: Path, year: int, tile: Slices) -> Record | None:
@@ -245,7 +255,7 @@ def finish(store: Path, year: int) -> None:
     ledger.write(
         store, ledger.in_state(merged, "published"), root_sha256=hashlib.sha256(root).hexdigest()
     )
-    _tidy(store, plan, year)
+    _tidy(store, plan, year, rows)
 
 
 def tiles(store: Path) -> list[Slices]:
@@ -336,9 +346,13 @@ def _published_inputs(store: Path) -> dict[int, str]:
     return {int(y): d for y, d in json.loads(attributes["ch4grid_inputs"]).items()}
 
 
-def _tidy(store: Path, plan: Plan, year: int) -> None:
-    """Drop the year's records, and all of staging once no planned year is left."""
+def _tidy(store: Path, plan: Plan, year: int, rows: Sequence[Row]) -> None:
+    """Drop what killed workers left, the year's records, and all of staging once no planned year is left.
+
+    Workers may be writing other years meanwhile, so only files of this year's objects are touched.
+    """
+    for key in {r.key for r in rows}:
+        sweep_partial((store / key).parent, f".{Path(key).name}.*.partial")
     staging.remove(staging.folder(store) / str(year))
     if set(plan.inputs) <= set(ledger.published_years(store)):
         staging.remove(staging.folder(store))
-    sweep_partial(store.parent)

@@ -9,6 +9,7 @@ import xarray as xr
 from ch4grid import ledger
 from ch4grid.cube.objects import METADATA, dims_of, encode, read_document, serialised
 from ch4grid.cube.publish import encoded_region, tiles
+from ch4grid.cube.recovery import settle
 from ch4grid.cube.staging import Slices
 from ch4grid.cube.template import (
     ProductSpec,
@@ -20,7 +21,7 @@ from ch4grid.cube.template import (
 from ch4grid.cube.verify import damaged_rows
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
-from ch4grid.stores import sha256_file, unwritable, write_atomic
+from ch4grid.stores import sha256_file, write_atomic
 
 
 def damaged_regions(store: Path) -> list[tuple[int, Slices]]:
@@ -115,19 +116,8 @@ def rollback(store: Path) -> int:
     for doc in docs.values():
         if "time" in dims_of(doc):
             doc["shape"][dims_of(doc).index("time")] = length
-    content = serialised(root)
-    write_atomic(store / METADATA, content)
-    for name, doc in docs.items():
-        write_atomic(store / name / METADATA, serialised(doc))
-    rows = ledger.rows_of(store)
-    kept = [r for r in rows if r.year is None or r.year <= years[-2]]
-    ledger.write(store, kept, root_sha256=hashlib.sha256(content).hexdigest())
-    try:
-        for r in rows:
-            if r not in kept:
-                (store / r.key).unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(store, error) from error
+    write_atomic(store / METADATA, serialised(root))
+    settle(store)
     return last
 
 

@@ -1,0 +1,66 @@
+"""After a crash between two files: the group metadata is what readers saw, so the ledger and the arrays follow it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from ch4grid import ledger
+from ch4grid.cube.objects import METADATA, serialised
+from ch4grid.errors import RunError
+from ch4grid.ledger import Row
+from ch4grid.stores import unwritable, write_atomic
+
+
+def settle(store: Path) -> None:
+    """Bring the ledger and the array metadata to the years that the group metadata shows.
+
+    A year that was verified and then shown is published. A year that is published in the ledger and no longer shown
+    was taken back. Anything else is left alone: damage is for `verify` to name.
+
+    Raises:
+        RunError: The disk refuses.
+    """
+    path = store / METADATA
+    rows = ledger.rows_of(store)
+    if not path.exists() or not rows:
+        return
+    content = path.read_bytes()
+    shown = shown_years(store)
+    if shown == ledger.published_years(store) or not shown:
+        return
+    kept = [r for r in rows if r.year is None or r.year <= shown[-1] or r.state != "published"]
+    settled = [
+        ledger.in_state([r], "published")[0] if r.year is None or r.year <= shown[-1] else r
+        for r in kept
+    ]
+    for name, doc in json.loads(content)["consolidated_metadata"]["metadata"].items():
+        write_atomic(store / name / METADATA, serialised(doc))
+    ledger.write(store, settled, root_sha256=hashlib.sha256(content).hexdigest())
+    _remove(store, [r for r in rows if r not in kept])
+
+
+def shown_years(store: Path) -> tuple[int, ...]:
+    """Years that the group metadata of a published store shows.
+
+    Raises:
+        RunError: The group metadata is damaged.
+    """
+    try:
+        years = json.loads((store / METADATA).read_bytes())["attributes"]["published_years"]
+    except (ValueError, KeyError) as error:
+        raise RunError(
+            "the group metadata is damaged",
+            where=store / METADATA,
+            expected="that of a published product",
+            found=repr(error),
+            fix="Restore the file from a copy; `ch4grid verify` tells whether it is the published one",
+        ) from error
+    return tuple(years)
+
+
+def _remove(store: Path, rows: list[Row]) -> None:
+    try:
+        for r in rows:
+            (store / r.key).unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(store, error) from error

@@ -347,3 +347,22 @@ def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write"), cube.lock(tmp_path / "file" / "a.zarr"):
         pass
+
+
+def test_a_year_that_was_published_meanwhile_needs_no_computing(tmp_path):
+    store = write_years(tmp_path, 2001)
+    before = planted.tree(store.parent)
+    with cube.lock(store):
+        assert cube.begin(store, planted.spec(), {2001: "i-2001"}) == ()
+        assert all(cube.staged(store, 2001, tile) is not None for tile in GRID.tiles())
+        cube.finish(store, 2001)
+    assert planted.tree(store.parent) == before
+
+
+def test_staging_left_after_the_last_publication_is_cleared_by_the_lock(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(cube.staging, "remove", lambda path: None)
+        store = write_years(tmp_path, 2001)
+    assert (store.parent / "historical.staging").exists()
+    with cube.lock(store):
+        assert not (store.parent / "historical.staging").exists()

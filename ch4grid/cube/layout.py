@@ -4,7 +4,7 @@ A year is one block along time and shares no object with another year, so adding
 it was. Nothing here touches a disk.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,13 +77,16 @@ class Shape:
 
 def arrays(gas: Gas, shape: Shape, *, static_fraction: bool = False) -> dict[str, Layout]:
     """Every array of a product by name: coordinates, statics and yearly variables."""
-    return (
-        _coordinates(gas, shape)
-        | _statics(shape)
-        | _fluxes(gas, shape)
-        | _ensemble(gas, shape)
-        | _diagnostics(shape, static_fraction)
-    )
+    data = _fluxes(gas, shape) | _ensemble(gas, shape) | _diagnostics(shape, static_fraction)
+    quality = (f"{gas.flux}_standard_error", "dissimilarity_index", "quality_flag")
+    kinds = dict.fromkeys(data, "modelResult") | dict.fromkeys(quality, "qualityInformation")
+    statics = _statics(shape)
+    kinds |= dict.fromkeys(statics, "referenceInformation")
+    told = {
+        n: replace(v, attrs=v.attrs | {"coverage_content_type": kinds[n]})
+        for n, v in (statics | data).items()
+    }
+    return _coordinates(gas, shape) | told
 
 
 def _float(
@@ -104,16 +107,17 @@ def _coordinates(gas: Gas, shape: Shape) -> dict[str, Layout]:
         "calendar": "proleptic_gregorian",
         "axis": "T",
         "bounds": "time_bnds",
+        "units_metadata": "leap_seconds: none",
     }
     lost = int(np.iinfo(np.int64).min)  # a lost chunk must not read as a valid date
-    bounds = {k: time[k] for k in ("units", "calendar")} | {"long_name": "bounds of the month"}
+    bounds = {k: time[k] for k in ("units", "calendar", "long_name")}
     result = {
         "time": Layout(("time",), "int64", (MONTHS,), lost, time),
         "time_bnds": Layout(("time", "bnds"), "int64", (MONTHS, 2), lost, bounds),
     }
     for name, coordinate in shape.grid.coords.items():
         n = coordinate.size
-        edge = {"units": coordinate.attrs["units"], "long_name": f"edges of the cells in {name}"}
+        edge = {k: coordinate.attrs[k] for k in ("units", "long_name")}
         result[name] = Layout((name,), "float64", (n,), float("nan"), dict(coordinate.attrs))
         result[f"{name}_bnds"] = Layout((name, "bnds"), "float64", (n, 2), float("nan"), edge)
     words = {
@@ -126,7 +130,6 @@ def _coordinates(gas: Gas, shape: Shape) -> dict[str, Layout]:
         "standard_name": "realization",
         "long_name": "ensemble member",
         "units": "1",
-        "axis": "E",
     }
     level = {"long_name": f"probability of the {gas.long_name} flux quantile", "units": "1"}
     member_fill = int(np.iinfo(np.int32).min)

@@ -68,9 +68,22 @@ def lock(store: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(path, error) from error
     try:
+        settle(store)
+        _clear(store)
         yield
     finally:
         held.release()
+
+
+def _clear(store: Path) -> None:
+    """Drop the staging of a run that ended after its last publication."""
+    folder = staging.folder(store)
+    if not folder.exists() or not (store / METADATA).exists():
+        return
+    done = set(ledger.published_years(store))
+    if not (folder / "plan.json").exists() or set(staging.read_plan(store).inputs) <= done:
+        staging.remove(folder)
+        sweep_partial(store.parent, f".{ledger.path_of(store).name}.*.partial")
 
 
 def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> tuple[int, ...]:
@@ -154,7 +167,12 @@ def _drop_strays(store: Path, kept: set[str]) -> None:
 
 
 def staged(store: Path, year: int, tile: Slices) -> Record | None:
-    """The record of a region whose objects are on disk with the recorded digests; None when it must be computed."""
+    """The record of a region whose objects are on disk with the recorded digests; None when it must be computed.
+
+    A region of a published year need not be computed; its record is empty, the ledger has its rows.
+    """
+    if year in ledger.published_years(store):
+        return Record(year, tile, "", (), np.empty(0))
     record = staging.read_record(store, year, tile)
     if record is None or record.inputs != staging.read_plan(store).fingerprint(year):
         return None
@@ -231,9 +249,13 @@ def encoded_region(
 def finish(store: Path, year: int) -> None:
     """Publish a year whose regions are all written: sum the budget, read everything back, replace the group metadata.
 
+    Does nothing to a published year.
+
     Raises:
         RunError: A region is missing, or what was read back is not what was written or breaks an identity.
     """
+    if year in ledger.published_years(store):
+        return
     plan = staging.read_plan(store)
     records = _records(store, year)
     total = np.sum([r.budget for r in records], axis=0) if len(records) > 1 else records[0].budget

@@ -28,7 +28,7 @@ from ch4grid.grid import Grid
 from ch4grid.vocabulary import ECOSYSTEMS, GASES, Gas, months
 
 FORMAT = "ch4grid-product-1"
-CONVENTIONS = "CF-1.11 ACDD-1.3"
+CONVENTIONS = "CF-1.11, ACDD-1.3"
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,7 @@ def group_attributes(spec: ProductSpec, grid: Grid, inputs: Mapping[int, str]) -
         "keywords": f"{spec.gas.long_name}, {spec.gas.formula}, flux, wetlands, emissions, budget, causal graph",
         "license": spec.licence,
         "source": "eddy-covariance towers upscaled with a graph network under a discovered causal graph",
+        "history": f"made by ch4grid {_package_version()} from the recipe in ch4grid_recipe",
         "processing_level": "L4",
         "cdm_data_type": "Grid",
         "standard_name_vocabulary": "CF Standard Name Table v93",
@@ -176,6 +177,7 @@ def group_attributes(spec: ProductSpec, grid: Grid, inputs: Mapping[int, str]) -
         "geospatial_lon_max": 180.0,
         "geospatial_lon_units": "degrees_east",
         "geospatial_lon_resolution": f"{grid.resolution:g} degree",
+        "geospatial_bounds": "POLYGON ((-90 -180, 90 -180, 90 180, -90 180, -90 -180))",
         "geospatial_bounds_crs": "EPSG:4326",
         "time_coverage_resolution": "P1M",
         "first_cell": f"latitude {-90 + half:g}, longitude {-180 + half:g}",

@@ -43,6 +43,9 @@ class Problem:
     key: str
     what: str
 
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what} ({self.kind})"
+
 
 def verify(store: Path, *, identities: bool = True) -> list[Problem]:
     """Everything that is wrong with a published store; empty when it is as it was published.

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
+from ch4grid.causal import Discovery
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.evaluation import (
     KINDS,
+    MODELS,
     Pairs,
     benchmark,
     climatology,
+    fitters,
     holdout,
     intervals,
     predictions,
@@ -28,7 +31,8 @@ from ch4grid.evaluation import (
 )
 from ch4grid.evaluation.fitters import uniform
 from ch4grid.graph import CausalGraph
-from ch4grid.models.baselines import flux_scale
+from ch4grid.models import CTGATConfig
+from ch4grid.models.samples import flux_scale
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
 GAS = GASES["ch4"]
@@ -245,6 +249,12 @@ def test_a_holdout_is_scored_once_and_must_not_have_been_trained_on() -> None:
         holdout(samples, samples, samples, {"oracle": _oracle}, gas=GAS)
 
 
+def test_models_are_known_by_name_and_an_unknown_one_is_a_recipe_error() -> None:
+    assert set(fitters(MODELS, GAS, model=CTGATConfig(), discovery=Discovery())) == set(MODELS)
+    with pytest.raises(RecipeError, match="Found lstm"):
+        fitters(["climatology", "lstm"], GAS, discovery=Discovery())
+
+
 def test_the_uniform_control_keeps_density_and_forgets_everything_else() -> None:
     probability = np.random.default_rng(0).random((7, 3, 2, 4))
     probability[:, 0, 0, 0] = 0.0
@@ -253,3 +263,15 @@ def test_the_uniform_control_keeps_density_and_forgets_everything_else() -> None
     np.testing.assert_allclose(flat.probability.sum(), probability.sum())
     assert len(np.unique(flat.probability[0, -1].round(12))) == 1
     assert (flat.probability[:, 0, 0, 0] == 0).all()
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
+def test_ctgat_and_its_controls_run_through_the_benchmark() -> None:
+    samples = _samples(steps=40)
+    config = CTGATConfig(members=2, width=2, heads=1, steps=3)
+    quick = Discovery(bootstraps=2, driver_bootstraps=1)
+    names = ("ctgat", "ctgat-random-dag", "ctgat-uniform")
+    models = fitters(names, GAS, model=config, discovery=quick)
+    rows = benchmark(samples, samples, models, "loco", gas=GAS, groups=2)
+    assert [row["model"] for row in rows] == list(names)
+    assert all(row["coverage90"] is not None and row["nse"] is not None for row in rows)

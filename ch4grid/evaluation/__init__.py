@@ -2,10 +2,12 @@
 
 from ch4grid.evaluation.benchmark import benchmark, holdout
 from ch4grid.evaluation.fitters import (
+    MODELS,
     CTGATFitter,
     Fitter,
     Predictor,
     climatology,
+    fitters,
     predictions,
     random_forest,
 )
@@ -14,6 +16,7 @@ from ch4grid.evaluation.splits import KINDS, Split, SplitKind, series_without, s
 
 __all__ = [
     "KINDS",
+    "MODELS",
     "CTGATFitter",
     "Fitter",
     "Pairs",
@@ -22,6 +25,7 @@ __all__ = [
     "SplitKind",
     "benchmark",
     "climatology",
+    "fitters",
     "holdout",
     "intervals",
     "predictions",

@@ -16,7 +16,7 @@ from ch4grid.errors import InputError
 from ch4grid.evaluation.fitters import Fitter
 from ch4grid.evaluation.metrics import Pairs, intervals, scores
 from ch4grid.evaluation.splits import Split, SplitKind, series_without, splits, without
-from ch4grid.models.baselines import MIN_COVERAGE, flux_scale
+from ch4grid.models.samples import MIN_COVERAGE, flux_scale
 from ch4grid.vocabulary import Gas
 
 Row = dict[str, Any]

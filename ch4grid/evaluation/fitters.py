@@ -6,38 +6,85 @@ out inside the training samples, so that all models are compared with honest int
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.causal import Discovery, discover
+from ch4grid.errors import RecipeError
 from ch4grid.evaluation.splits import splits, without
 from ch4grid.graph import CausalGraph
-from ch4grid.models.baselines import (
-    ClassMonthClimatology,
-    RandomForest,
-    Targets,
-    flux_attrs,
-    flux_scale,
-)
+from ch4grid.models.baselines import ClassMonthClimatology, RandomForest, flux_attrs
+from ch4grid.models.config import CTGATConfig
+from ch4grid.models.samples import Targets, flux_scale
+from ch4grid.uncertainty import Calibration, mean_flux
 from ch4grid.vocabulary import Gas
+
+if TYPE_CHECKING:
+    from ch4grid.models import Checkpoint
 
 Floats = NDArray[np.float64]
 
 Predictor = Callable[[xr.Dataset], xr.Dataset]
 Fitter = Callable[[xr.Dataset, xr.Dataset], Predictor]
 
+# CT-GAT and its two controls, by the graph that each is given.
+CONTROLS: dict[str, str | None] = {
+    "ctgat": None,
+    "ctgat-random-dag": "random",
+    "ctgat-uniform": "uniform",
+}
+MODELS = ("climatology", "random-forest", *CONTROLS)
+
 INNER_GROUPS = 3
 LEVEL = 0.90
-# A Laplace of larger scale has no mean after back-transformation; E[y] = c sinh(mu) / (1 - b^2) needs b < 1.
-MAX_SCALE = 0.9
+# A benchmark fits an ensemble per model and fold, and calibrates it in inner folds: few members keep that affordable.
+MEMBERS = 4
+INNER_MEMBERS = 2
 
 
 class _Baseline(Protocol):
     def fit(self, samples: xr.Dataset, gas: Gas) -> "_Baseline": ...
     def predict(self, points: xr.Dataset) -> Floats: ...
+
+
+def fitters(
+    names: Sequence[str],
+    gas: Gas,
+    *,
+    model: object = None,
+    discovery: Discovery,
+    seed: int = 0,
+) -> dict[str, Fitter]:
+    """Fitters by the names of `MODELS`, in the order asked for.
+
+    Args:
+        names: Which models.
+        gas: The gas.
+        model: Configuration of CT-GAT, for the models of that name.
+        discovery: How graphs are discovered.
+        seed: Seed of everything.
+
+    Raises:
+        RecipeError: A name is unknown, or a CT-GAT is asked for without its configuration.
+    """
+    known: dict[str, Fitter] = {
+        "climatology": climatology(gas),
+        "random-forest": random_forest(gas, seed),
+    }
+    if isinstance(model, CTGATConfig):
+        known |= {
+            name: CTGATFitter(gas, model, discovery, control, seed)
+            for name, control in CONTROLS.items()
+        }
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise RecipeError(
+            "unknown model", expected=", ".join(known), found=", ".join(unknown), where="models"
+        )
+    return {name: known[name] for name in names}
 
 
 def climatology(gas: Gas) -> Fitter:
@@ -79,8 +126,9 @@ class BaselineFitter:
 
     def _errors(self, samples: xr.Dataset, train: xr.Dataset, test: NDArray[np.intp]) -> Floats:
         held = samples.isel(site=test)
-        error = Targets.of(held, self.gas).transformed - self._fitted(train).predict(held)
-        return np.asarray(error[np.isfinite(error)])
+        targets = Targets.of(held, self.gas)
+        error = targets.transformed - self._fitted(train).predict(held)
+        return np.asarray(error[targets.weight > 0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +160,7 @@ class BaselinePredictor:
 
 @dataclass(frozen=True)
 class CTGATFitter:
-    """Fits CT-GAT by `ch4grid.training.fit` without folds of its own.
+    """Fits CT-GAT by `ch4grid.training.fit`, its intervals calibrated on clusters left out of the training samples.
 
     Args:
         gas: The gas.
@@ -121,27 +169,30 @@ class CTGATFitter:
         control: None for the discovered graph, "random" for one of equal density dealt anew, "uniform" for one
             that holds every link equally likely.
         seed: Seed of training and of the control.
+        members: Ensemble members.
     """
 
     gas: Gas
-    model: Any
+    model: CTGATConfig
     discovery: Discovery
     control: str | None = None
     seed: int = 0
+    members: int = MEMBERS
 
     def __call__(self, samples: xr.Dataset, series: xr.Dataset) -> Predictor:
         """The predictor trained on samples, its graph discovered in the series."""
-        from ch4grid import training  # heavy: torch
+        from ch4grid.training import fit  # heavy: torch
 
-        checkpoint = training.fit(
+        checkpoint = fit(
             samples,
             series,
             gas=self.gas,
-            model=self.model,
+            model=self.model.model_copy(update={"members": self.members}),
             discovery=self.discovery,
-            folds=0,
+            folds=INNER_GROUPS,
+            fold_members=INNER_MEMBERS,
             seed=self.seed,
-            discover=ControlledDiscovery(self.control),
+            discoverer=ControlledDiscovery(self.control),
         )
         return CheckpointPredictor(self.gas, checkpoint)
 
@@ -176,25 +227,24 @@ class CheckpointPredictor:
     """A trained checkpoint as a predictor: members pooled to one location, mean flux and 90 % interval."""
 
     gas: Gas
-    checkpoint: Any
+    checkpoint: "Checkpoint"
 
     def __call__(self, points: xr.Dataset) -> xr.Dataset:
         """Location [1], mean flux and 90 % interval [kg m-2 s-1] (site, time)."""
         members = self.checkpoint.predict(points)
-        mu = members["location"].transpose("member", "site", "time").values.astype(np.float64)
-        b = members["scale"].transpose("member", "site", "time").values.astype(np.float64)
-        scale, location = flux_scale(self.gas), mu.mean(axis=0)
-        # Noise and disagreement of the members together, as one Laplace: its 95 % point is sd / sqrt(2) * ln 10.
-        spread = np.sqrt((2 * b**2).mean(axis=0) + mu.var(axis=0))
-        half = spread / np.sqrt(2) * np.log(1 / (1 - LEVEL))
-        mean = (np.sinh(mu) / (1 - np.minimum(b, MAX_SCALE) ** 2)).mean(axis=0)
+        location, scale = (
+            members[name].transpose("member", "site", "time").values
+            for name in ("location", "scale")
+        )
+        calibration = Calibration.from_json(self.checkpoint.calibration)
+        lower, upper = calibration.interval(location, scale, LEVEL)
         return predictions(
             points,
             self.gas,
-            location=location,
-            flux=scale * mean,
-            lower=scale * np.sinh(location - half),
-            upper=scale * np.sinh(location + half),
+            location=location.mean(axis=0, dtype=np.float64),
+            flux=mean_flux(location, scale).mean(axis=0) * self.gas.kg_per_nmol,
+            lower=flux_scale(self.gas) * np.sinh(lower),
+            upper=flux_scale(self.gas) * np.sinh(upper),
         )
 
 

@@ -14,51 +14,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.errors import InputError
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, FLUX_UNITS, Gas
+from ch4grid.models.samples import Targets, class_codes, predictor_names
+from ch4grid.vocabulary import ECOSYSTEMS, FLUX_UNITS, Gas
 
 Floats = NDArray[np.float64]
 
-# Months measured for less than a fifth are no targets; full weight from three fifths on.
-MIN_COVERAGE = 0.2
-FULL_COVERAGE = 0.6
 MAX_LAG = 3
-
-
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """Measured months: transformed flux (site, time), NaN where there is no target, and their weights.
-
-    Args:
-        transformed: asinh(flux / 10 nmol m-2 s-1).
-        weight: Weight of each month [1].
-    """
-
-    transformed: Floats
-    weight: Floats
-
-    @classmethod
-    def of(cls, samples: xr.Dataset, gas: Gas) -> "Targets":
-        """Targets of samples that hold flux and coverage (site, time)."""
-        flux = samples[gas.flux].transpose("site", "time").values.astype(np.float64)
-        coverage = samples[f"{gas.flux}_coverage"].transpose("site", "time").values
-        good = np.isfinite(flux) & (coverage >= MIN_COVERAGE)
-        if not good.any():
-            raise InputError(
-                "no month is measured well enough to be a target",
-                where=gas.flux,
-                expected=f"coverage of at least {MIN_COVERAGE:g}",
-                found=f"{int(np.isfinite(flux).sum())} measured months",
-            )
-        transformed = np.arcsinh(flux / flux_scale(gas))
-        return cls(
-            transformed=np.where(good, transformed, np.nan),
-            weight=np.where(good, np.clip(coverage / FULL_COVERAGE, 0.0, 1.0), 0.0),
-        )
-
-
-def flux_scale(gas: Gas) -> float:
-    """Scale c of asinh(flux / c) [kg m-2 s-1]."""
-    return ASINH_SCALE_NMOL * gas.kg_per_nmol
 
 
 @dataclass
@@ -112,7 +73,7 @@ class RandomForest:
         from sklearn.ensemble import RandomForestRegressor  # heavy
 
         targets = Targets.of(samples, gas)
-        self.names = predictor_names(samples, gas)
+        self.names = tuple(name for names in predictor_names(samples, gas) for name in names)
         ok = targets.weight.ravel() > 0
         self.forest = RandomForestRegressor(
             n_estimators=self.trees,
@@ -135,18 +96,6 @@ class RandomForest:
         return np.asarray(self.forest.predict(table), dtype=np.float64).reshape(shape)
 
 
-def predictor_names(samples: xr.Dataset, gas: Gas) -> tuple[str, ...]:
-    """Names of the dynamic (site, time) and static (site) predictors, in alphabetical order."""
-    targets = {gas.flux, f"{gas.flux}_coverage"}
-    return tuple(
-        sorted(
-            str(name)
-            for name, values in samples.data_vars.items()
-            if name not in targets and set(values.dims) in ({"site", "time"}, {"site"})
-        )
-    )
-
-
 def features(points: xr.Dataset, names: Sequence[str]) -> NDArray[np.float32]:
     """Predictor table (site x time, column): each driver at lags 0 to 3, each static once, one column per class.
 
@@ -166,14 +115,6 @@ def features(points: xr.Dataset, names: Sequence[str]) -> NDArray[np.float32]:
     one_hot = np.eye(len(ECOSYSTEMS))[class_codes(points)]
     columns += [_along_time(column, points.sizes["time"]) for column in one_hot.T]
     return np.stack([column.ravel() for column in columns], axis=1).astype(np.float32)
-
-
-def class_codes(points: xr.Dataset) -> NDArray[np.int64]:
-    """Index of each site's class in the vocabulary; classes may be given as names or as that index."""
-    classes = points["ecosystem"].values
-    if np.issubdtype(classes.dtype, np.integer):
-        return np.asarray(classes, dtype=np.int64)
-    return np.array([ECOSYSTEMS.index(str(name)) for name in classes], dtype=np.int64)
 
 
 def flux_attrs(gas: Gas) -> dict[str, str]:

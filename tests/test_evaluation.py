@@ -268,6 +268,9 @@ def test_the_uniform_control_keeps_density_and_forgets_everything_else() -> None
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 def test_ctgat_and_its_controls_run_through_the_benchmark() -> None:
     samples = _samples(steps=40)
+    wind = np.random.default_rng(1).gamma(4.0, 1.0, (12, 40))
+    samples["sfcWind"] = (("site", "time"), wind, {"units": "m s-1"})
+    samples["mrsos"] = (("site", "time"), wind[:, ::-1] + 10, {"units": "kg m-2"})
     config = CTGATConfig(members=2, width=2, heads=1, steps=3)
     quick = Discovery(bootstraps=2, driver_bootstraps=1)
     names = ("ctgat", "ctgat-random-dag", "ctgat-uniform")

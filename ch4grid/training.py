@@ -326,7 +326,7 @@ def static_importance(
         Moments.of(targets), scaler.static_features(points), cluster, np.ones(len(cluster))
     )
     size = np.abs(ridge[:, : len(scaler.statics)]).sum(axis=0, dtype=np.float64)
-    return np.clip(size / max(size.max(initial=0.0), 1e-12), LEAST_WEIGHT, 1.0)
+    return np.asarray(np.clip(size / max(size.max(initial=0.0), 1e-12), LEAST_WEIGHT, 1.0))
 
 
 def _applicability(task: FitTask) -> Applicability:

@@ -84,7 +84,7 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """The calibration as a JSON object."""
-        return asdict(self)
+        return asdict(self) | {"factors": list(self.factors)}
 
     def interval(
         self, location: AnyFloats, scale: AnyFloats, level: float
@@ -129,9 +129,10 @@ def budget_inflation(
 ) -> float:
     """Factor by which the spread between members must be widened to cover the mean flux of unseen clusters.
 
-    A budget is a sum, so what counts is the error of a mean over many months, not of a month. The error of each held-out
-    cluster's mean flux over the members' standard deviation of the same mean is a score; its conformal quantile over
-    clusters, relative to that of a normal law, is the factor. It is never below one.
+    A budget is a sum, so what counts is the error of a mean over many months, not of a month. The error of each
+    held-out cluster's mean flux over the members' standard deviation of the same mean is a score; its conformal
+    quantile over clusters, relative to that of a normal law, is the factor. It is never below one. A mean over a region
+    that holds many unlike clusters errs less, so the factor is on the safe side for the globe.
 
     Args:
         members: Held-out mean flux of each member (member, n) [nmol m-2 s-1].
@@ -214,9 +215,21 @@ def threshold(
 
 
 def _grouped(score: Floats, cluster: Integers, level: float) -> float:
-    """Conformal quantile over clusters: one score each, the `level` quantile of its months, then the rank over clusters."""
-    per_cluster = np.array([np.quantile(score[cluster == c], level) for c in np.unique(cluster)])
-    return _ranked(per_cluster, level)
+    """Conformal quantile of the scores of a month of an unseen cluster: every cluster counts as one.
+
+    The smallest score q such that the clusters' mean share of months within q is at least level (n + 1) / n; the
+    largest score when n is too small for the level. The alternative of methods 3.9, each cluster's 90th percentile and
+    then the 90 % rank over clusters, promises 90 % of the months in 90 % of the clusters; on the twin that covered 97 %
+    of all months.
+
+    Source: Lee, Barber and Willett (2023), Distribution-free inference with hierarchical data, arXiv:2306.06342.
+    """
+    _, index, counts = np.unique(cluster, return_inverse=True, return_counts=True)
+    order = np.argsort(score, kind="stable")
+    share = np.cumsum(1.0 / counts[index[order]]) / len(counts)
+    wanted = level * (len(counts) + 1) / len(counts)
+    at = min(int(np.searchsorted(share, wanted - 1e-12)), len(score) - 1)
+    return float(score[order[at]])
 
 
 def _ranked(score: Floats, level: float) -> float:

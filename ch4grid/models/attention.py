@@ -124,7 +124,9 @@ class ParentAttention(nn.Module):
             log_prior: log pi (N, M).
         """
         nodes, parents, width, points, months = key.shape
-        product = (query[:, None] * key).view(nodes, parents, self.heads, -1, points, months)
+        product = (query[:, None] * key).view(
+            nodes, parents, self.heads, width // self.heads, points, months
+        )
         logits = product.sum(3) / (width / self.heads) ** 0.5
         scale = functional.softplus(self.gamma) if self.use_prior else torch.zeros_like(self.gamma)
         bias = torch.where(
@@ -138,9 +140,9 @@ class ParentAttention(nn.Module):
 
     def gather(self, weights: Tensor, value: Tensor, own: Tensor) -> Tensor:
         """Weighted sums (N, D, S, T) of values (N, M, D, S, T), plus the node's own part, projected."""
-        nodes, parents, _, points, months = value.shape
-        by_head = value.view(nodes, parents, self.heads, -1, points, months)
-        summed = (weights[:, :, :, None] * by_head).sum(1).view(nodes, -1, points, months)
+        nodes, parents, width, points, months = value.shape
+        by_head = value.view(nodes, parents, self.heads, width // self.heads, points, months)
+        summed = (weights[:, :, :, None] * by_head).sum(1).view(nodes, width, points, months)
         return _project(self.out, summed + own)
 
 
@@ -210,14 +212,15 @@ class FluxReadout(nn.Module):
 def _by_head(weights: Tensor, values: Tensor) -> Tensor:
     """Values (N, D, S, T) times weights (N, H, S, T) of the head that each feature belongs to."""
     heads = weights.shape[1]
-    split = values.reshape(len(values), heads, -1, *values.shape[2:])
+    width = values.shape[1] // heads
+    split = values.reshape(len(values), heads, width, *values.shape[2:])
     return (weights[:, :, None] * split).reshape(values.shape)
 
 
 def _project(weight: Tensor, h: Tensor) -> Tensor:
     """Linear map (O, D) of the features of h (N, D, S, T)."""
     flat = torch.bmm(weight.expand(len(h), -1, -1), h.flatten(2))
-    return flat.view(len(h), -1, *h.shape[2:])
+    return flat.view(len(h), len(weight), *h.shape[2:])
 
 
 def _finite(values: Tensor) -> Tensor:

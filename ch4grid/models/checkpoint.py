@@ -191,7 +191,7 @@ class Checkpoint:
         inputs = torch.from_numpy(self.scaler.inputs(self.bank))
         features = torch.from_numpy(self.scaler.static_features(self.bank))
         months = len(self.bank.month)
-        valid = np.broadcast_to(settled(months, self.graph.max_lag), (len(features), months))
+        valid = np.tile(settled(months, self.graph.max_lag), (len(features), 1))
         tables = []
         with torch.inference_mode():
             for network, lists in self.networks:

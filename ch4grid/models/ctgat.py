@@ -1,9 +1,10 @@
-"""CT-GAT, the causal temporal graph attention network: per-driver encoders, attention over causal parents, towers, head.
+"""CT-GAT, the causal temporal graph attention network: encoders, attention over causal parents, towers, head.
 
-    drivers -> DriverEncoder -> DagAttention -> FluxReadout -> FiLM by statics -> TowerAttention -> Head      (methods 3.5)
+    drivers -> DriverEncoder -> DagAttention -> FluxReadout -> FiLM by statics -> TowerAttention -> Head
 
-After the framework of a causality-guided CT-GAT (seminar, 2026), whose details are unpublished; this is our specification.
-A month sees its own past of 20 months and nothing after it; a driver outside every parent list changes nothing.
+After the framework of a causality-guided CT-GAT (seminar, 2026), whose details are unpublished; this is our own
+specification (methods 3.5). A month sees its own past of 20 months and nothing after it; a driver outside every parent
+list changes nothing.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from ch4grid.models.config import CTGATConfig
 from ch4grid.models.encoder import MEMORY, DriverEncoder
 from ch4grid.models.head import Head, Prediction
 from ch4grid.models.spatial import Neighbours, TowerAttention
+from ch4grid.vocabulary import ECOSYSTEMS
 
 # Points of one class side by side, with the lists of that class.
 Group = tuple[ParentLists, slice]
@@ -70,7 +72,8 @@ class CTGAT(nn.Module):
         self.statics = nn.Sequential(
             nn.Linear(features, STATIC_WIDTH), nn.Tanh(), nn.Dropout(config.dropout)
         )
-        self.film = nn.Linear(STATIC_WIDTH, 2 * width)
+        # The class also acts directly: its responses may differ in sign, which eight shared features learn too slowly.
+        self.film = nn.Linear(STATIC_WIDTH + len(ECOSYSTEMS), 2 * width)
         self.towers = TowerAttention(width, STATIC_WIDTH)
         self.head = Head(width, STATIC_WIDTH, features, dropout=config.dropout)
 
@@ -91,7 +94,8 @@ class CTGAT(nn.Module):
             states.append(state)
             attention.append(weights)
         embedding = self.statics(features)
-        factor, offset = self.film(embedding)[:, None].chunk(2, dim=-1)
+        place = torch.cat([embedding, features[:, -len(ECOSYSTEMS) :]], dim=-1)
+        factor, offset = self.film(place)[:, None].chunk(2, dim=-1)
         state = torch.cat(states, dim=1).permute(1, 2, 0)
         return state * (1 + factor) + offset, embedding, tuple(attention)
 

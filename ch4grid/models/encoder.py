@@ -2,8 +2,8 @@
 
     u[t] = W_p [x; departure; mask],  h <- h + B_p GELU(sum_j a_{p,j} h[t - j q]),  q = 1, 2, 4,  j = 0, 1, 2
 
-Drivers are not mixed here, otherwise the graph behind it would mean nothing. Padding is on the left only, and nothing is
-normalised over time: both would look ahead (methods 3.5).
+Drivers are not mixed here, otherwise the graph behind it would mean nothing. Padding is on the left only, and nothing
+is normalised over time: both would look ahead (methods 3.5).
 """
 
 import torch

@@ -17,7 +17,7 @@ from ch4grid.models.attention import ParentLists
 from ch4grid.models.config import CTGATConfig
 from ch4grid.models.ctgat import CTGAT, Group, bank_table, groups_of, memory, parent_lists
 from ch4grid.models.head import Prediction
-from ch4grid.models.losses import Measured, likelihood_of, loss, month_weights
+from ch4grid.models.losses import Measured, distance, loss, month_weights
 from ch4grid.models.magnitude import Moments, fit_magnitude
 from ch4grid.models.samples import Points, Scaler, Targets
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
@@ -126,12 +126,15 @@ def draw_clusters(cluster: Integers, random: np.random.Generator) -> Floats:
 
 
 def draw_graph(graph: CausalGraph, config: CTGATConfig, random: np.random.Generator) -> CausalGraph:
-    """A graph with link probabilities drawn from Beta(pi n, (1 - pi) n), n the number of clusters behind the graph."""
+    """A graph with link probabilities drawn from Beta(pi n, (1 - pi) n), n the number of clusters behind the graph.
+
+    A link below the floor is absent from every draw: luck must not open what discovery closed.
+    """
     seed = int(random.integers(2**31))
     if config.randomise_graph:
         graph = graph.randomised(seed)
     trust = max(len(graph.provenance.get("clusters", ())), DEFAULT_CLUSTERS)
-    pi = graph.probability
+    pi = np.where(graph.probability >= config.floor, graph.probability, 0.0)
     inside = (pi > 0) & (pi < 1)
     safe = np.where(inside, pi, 0.5)
     drawn = np.where(inside, random.beta(safe * trust, (1 - safe) * trust), pi)
@@ -182,7 +185,7 @@ def _predict(network: CTGAT, batch: _Batch, neighbours: Neighbours) -> Predictio
     """Prediction at the towers with the towers themselves as bank."""
     state, embedding, attention = network.embed(batch.inputs, batch.features, batch.groups)
     owner = np.arange(len(state))
-    valid = np.broadcast_to(batch.settled, state.shape[:2])
+    valid = np.tile(batch.settled, (len(state), 1))
     bank = bank_table(calendar_mean(state, batch.month, owner, valid), embedding)
     return network.conclude(
         state, embedding, batch.features, attention, bank, neighbours, batch.month
@@ -190,10 +193,10 @@ def _predict(network: CTGAT, batch: _Batch, neighbours: Neighbours) -> Predictio
 
 
 def _look(network: CTGAT, batch: _Batch, neighbours: Neighbours, outside: Measured) -> float:
-    """Likelihood at the clusters that were not drawn; zero when all were, so that the last look wins a tie."""
+    """Absolute error at the clusters that were not drawn; zero when all were, so that the last look wins a tie."""
     network.eval()
     with torch.no_grad():
-        score = float(likelihood_of(_predict(network, batch, neighbours), outside))
+        score = float(distance(_predict(network, batch, neighbours), outside))
     network.train()
     return score
 

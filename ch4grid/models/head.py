@@ -56,16 +56,14 @@ class Head(nn.Module):
         # Rows: level, log amplitude. Columns: static features, then the intercept.
         self.register_buffer("ridge", torch.zeros(2, features + 1))
         self.nudge = nn.Linear(static, 2)
+        last = nn.Linear(2 * width, 2 + len(QUANTILES))
         self.pattern = nn.Sequential(
-            nn.Linear(width, 2 * width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(2 * width, 2 + len(QUANTILES)),
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), last
         )
         with torch.no_grad():
-            for last in (self.nudge, self.pattern[-1]):
-                last.weight.mul_(0.1)
-                last.bias.zero_()
+            for layer in (self.nudge, last):
+                layer.weight.mul_(0.1)
+                layer.bias.zero_()
 
     def forward(
         self, state: Tensor, embedding: Tensor, features: Tensor, attention: tuple[Tensor, ...]

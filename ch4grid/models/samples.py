@@ -173,7 +173,7 @@ class Scaler:
 
     def to_json(self) -> dict[str, Any]:
         """The scaler as a JSON object."""
-        return asdict(self)
+        return {name: list(values) for name, values in asdict(self).items()}
 
     @property
     def features(self) -> int:
@@ -232,7 +232,7 @@ def class_codes(points: xr.Dataset) -> Integers:
 
 
 def flux_scale(gas: Gas) -> float:
-    """c of asinh(flux / c) [kg m-2 s-1]."""
+    """The scale c of asinh(flux / c) [kg m-2 s-1]."""
     return ASINH_SCALE_NMOL * gas.kg_per_nmol
 
 

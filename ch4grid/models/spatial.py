@@ -154,11 +154,10 @@ class TowerAttention(nn.Module):
             neighbours: Edges.
             month: Calendar month (T).
         """
-        points, months, _ = state.shape
-        own = torch.cat([state, embedding[:, None].expand(-1, months, -1)], dim=-1)
+        own = torch.cat([state, embedding[:, None].expand(-1, len(month), -1)], dim=-1)
         index, edge = _edges(neighbours, month, device=state.device)
-        found = self.conv((bank.flatten(0, 1), own.flatten(0, 1)), index, edge)
-        found = found.view(points, months, -1)
+        found: Tensor = self.conv((bank.flatten(0, 1), own.flatten(0, 1)), index, edge)
+        found = found.view(state.shape)
         return state + torch.sigmoid(self.gate(torch.cat([own, found], dim=-1))) * found
 
 

@@ -1,0 +1,54 @@
+"""A planted cause and a small checkpoint fitted to it, shared by the tests of models and training."""
+
+from functools import cache
+
+import numpy as np
+
+from ch4grid import training
+from ch4grid.causal import Discovery
+from ch4grid.graph import CausalGraph
+from ch4grid.models.config import CTGATConfig
+from ch4grid.testing import samples
+from ch4grid.vocabulary import GASES
+
+GAS = GASES["ch4"]
+SMALL = CTGATConfig(members=2, width=4, steps=20)
+
+
+def known_graph(series, *, flux, drivers, ecosystems, config, seed):
+    """The planted causes of `testing.samples`, called like `causal.discover`; `ps` is in no parent list."""
+    probability = np.full((len(ecosystems), len(drivers) + 1, len(drivers), 4), 0.01)
+    at = {name: i for i, name in enumerate(drivers)}
+    probability[:, -1, at["tas"], 0] = 0.9
+    probability[:, -1, at["mrsos"], 1] = 0.8
+    probability[:, at["mrsos"], at["pr"], 0] = 0.7
+    provenance = {
+        "sites": sorted(series["site"].values.tolist()),
+        "clusters": sorted(set(series["cluster"].values.tolist())),
+    }
+    return CausalGraph(tuple(drivers), flux, tuple(ecosystems), probability, provenance)
+
+
+@cache
+def towers():
+    return samples(sites=14, months=48, seed=3)
+
+
+def settings(**changed):
+    """Arguments of `training.fit` beside the towers."""
+    return {
+        "gas": GAS,
+        "model": SMALL,
+        "discovery": Discovery(),
+        "folds": 3,
+        "fold_members": 2,
+        "seed": 1,
+        "neighbour_distances": np.array([50.0, 800.0, 3000.0]),
+        "discoverer": known_graph,
+    } | changed
+
+
+@cache
+def fitted():
+    """A checkpoint of the towers; quick to fit and not good."""
+    return training.fit(towers(), towers(), **settings())

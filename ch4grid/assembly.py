@@ -71,7 +71,9 @@ class Assembly:
         """Folder of `ecosystem_fraction` and `land_fraction` of a year."""
         files = self._files(self.recipe.ecosystems.areas, year)
         key = self._key(self.recipe.ecosystems.areas, files)
-        return keep(self.workspace.cache / "areas" / f"{year}-{key}", lambda: self._make_areas(year))
+        return keep(
+            self.workspace.cache / "areas" / f"{year}-{key}", lambda: self._make_areas(year)
+        )
 
     def normals(self, period: tuple[int, int]) -> Path:
         """Folder of the static predictors: climate normals over a period, and what the drivers hold as static."""
@@ -81,7 +83,9 @@ class Assembly:
         def make() -> xr.Dataset:
             drivers = open_years(years)
             statics = [n for n in drivers.data_vars if "time" not in drivers[n].dims]
-            return drivers[statics].merge(drivers_package.normals(drivers), join="exact", compat="override")
+            return drivers[statics].merge(
+                drivers_package.normals(drivers), join="exact", compat="override"
+            )
 
         return keep(self.workspace.cache / "normals" / key, make)
 
@@ -96,13 +100,20 @@ class Assembly:
         first = training.period[0] - self.recipe.spin_up
         gridded = self.drivers(first, training.period[1])
         statics = xr.open_zarr(self.normals(training.period), consolidated=False, chunks=None)
-        dynamic = [n for n in gridded.data_vars if n in self.recipe.driver_names and "time" in gridded[n].dims]
+        dynamic = [
+            n
+            for n in gridded.data_vars
+            if n in self.recipe.driver_names and "time" in gridded[n].dims
+        ]
         at_towers = drivers_package.at_sites(
             gridded[dynamic].assign({n: statics[n] for n in self._static_names(statics)}), towers
         )
         measured = towers[[gas.flux, f"{gas.flux}_coverage"]].reindex(time=at_towers["time"])
         measured = measured.where(measured["time.year"] >= training.period[0])
-        index = ("site", np.array([ECOSYSTEMS.index(e) for e in towers["ecosystem"].values], dtype=np.int8))
+        index = (
+            "site",
+            np.array([ECOSYSTEMS.index(e) for e in towers["ecosystem"].values], dtype=np.int8),
+        )
         merged = at_towers.assign({str(n): measured[n] for n in measured.data_vars})
         seen = np.isfinite(merged[gas.flux]).any("time")
         return merged.assign_coords(ecosystem=index).isel(site=np.flatnonzero(seen.values)).load()
@@ -117,7 +128,9 @@ class Assembly:
 
     def neighbour_distances(self, samples: xr.Dataset) -> NDArray[np.float64]:
         """Distances from land cells to their nearest tower [km]: what neighbour dropout draws from."""
-        areas = xr.open_zarr(self.areas(self._training().period[1]), consolidated=False, chunks=None)
+        areas = xr.open_zarr(
+            self.areas(self._training().period[1]), consolidated=False, chunks=None
+        )
         land = areas["land_fraction"].values > 0.5
         latitude, longitude = np.meshgrid(areas["latitude"], areas["longitude"], indexing="ij")
         step = max(1, int(land.sum()) // DISTANCE_SAMPLE)
@@ -131,12 +144,16 @@ class Assembly:
 
     def static_names(self) -> tuple[str, ...]:
         """Static predictors of the model."""
-        statics = xr.open_zarr(self.normals(self._training().period), consolidated=False, chunks=None)
+        statics = xr.open_zarr(
+            self.normals(self._training().period), consolidated=False, chunks=None
+        )
         return tuple(self._static_names(statics))
 
     def _training(self) -> Training:
         if self.recipe.training is None:
-            raise RecipeError("the recipe does not train a model", expected="the key 'training'", found="none")
+            raise RecipeError(
+                "the recipe does not train a model", expected="the key 'training'", found="none"
+            )
         return self.recipe.training
 
     def _static_names(self, statics: xr.Dataset) -> list[str]:
@@ -166,10 +183,14 @@ class Assembly:
 
     def _make_areas(self, year: int) -> xr.Dataset:
         grid = self.recipe.product_grid
-        layers = drivers_package.assemble(self.recipe.ecosystems.areas, grid, year, year, self.workspace)
+        layers = drivers_package.assemble(
+            self.recipe.ecosystems.areas, grid, year, year, self.workspace
+        )
         wanted = [n for n in (*AREA_LAYERS, "land_fraction") if n in layers]
         fractions = ecosystems.fractions(layers[wanted])
-        return xr.Dataset({"ecosystem_fraction": fractions, "land_fraction": layers["land_fraction"].fillna(0.0)})
+        return xr.Dataset(
+            {"ecosystem_fraction": fractions, "land_fraction": layers["land_fraction"].fillna(0.0)}
+        )
 
     def _files(self, sources: Sequence[DriverSource], year: int) -> list[Path]:
         return [f for source in sources for f in source.inputs(self.workspace, year, year)]
@@ -179,14 +200,15 @@ class Assembly:
         return year_key(told, self.recipe.grid.resolution, self.fingerprints.of(files))
 
     def _named(self, files: Sequence[Path]) -> dict[str, str]:
-        return {self._relative(path): digest for path, digest in self.fingerprints.of(files).items()}
+        return {
+            self._relative(path): digest for path, digest in self.fingerprints.of(files).items()
+        }
 
     def _relative(self, path: str) -> str:
         for base in (self.workspace.cache, self.workspace.data):
             if Path(path).is_relative_to(base):
                 return Path(path).relative_to(base).as_posix()
         return Path(path).name
-
 
 
 def _joined_clusters(series: xr.Dataset, samples: xr.Dataset) -> xr.Dataset:
@@ -203,4 +225,6 @@ def _joined_clusters(series: xr.Dataset, samples: xr.Dataset) -> xr.Dataset:
     nearest = distance.argmin(axis=1)
     own = samples["cluster"].values.max() + 1 + np.arange(series.sizes["site"])
     near = distance.min(axis=1) <= CLUSTER_KM
-    return series.assign_coords(cluster=("site", np.where(near, samples["cluster"].values[nearest], own)))
+    return series.assign_coords(
+        cluster=("site", np.where(near, samples["cluster"].values[nearest], own))
+    )

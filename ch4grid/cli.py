@@ -30,12 +30,18 @@ catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_
 app.add_typer(catalog_app, name="catalog")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
-Store = Annotated[Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")]
+Store = Annotated[
+    Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")
+]
 Years = Annotated[list[int] | None, typer.Option("--year", help="A year to make; repeatable.")]
 ScenarioName = Annotated[str, typer.Option("--scenario", help="A scenario of the recipe.")]
-Output = Annotated[Path, typer.Option("--output", help="Where products, models and the catalog go.")]
+Output = Annotated[
+    Path, typer.Option("--output", help="Where products, models and the catalog go.")
+]
 Data = Annotated[Path, typer.Option("--data", help="Where relative paths of the recipe start.")]
-Cluster = Annotated[str, typer.Option("--cluster", help="local, local:N workers, or a Dask scheduler's address.")]
+Cluster = Annotated[
+    str, typer.Option("--cluster", help="local, local:N workers, or a Dask scheduler's address.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 CatalogDir = Annotated[Path, typer.Option("--catalog", help="The catalog's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -47,10 +53,14 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except Ch4gridError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"ch4grid: {error}")
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
+            f"ch4grid: {error}"
+        )
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        Console(stderr=True).print("ch4grid: stopped by the user; what was published stays, a rerun goes on.")
+        Console(stderr=True).print(
+            "ch4grid: stopped by the user; what was published stays, a rerun goes on."
+        )
         sys.exit(1)
 
 
@@ -80,7 +90,10 @@ def plan(
     _say(json.dumps(made.as_dict(), indent=2) if as_json else made.in_words())
     if made.missing:
         raise InputError(
-            f"{len(made.missing)} input(s) are missing", where=recipe, found=made.missing[0], fix="See the plan above"
+            f"{len(made.missing)} input(s) are missing",
+            where=recipe,
+            found=made.missing[0],
+            fix="See the plan above",
         )
 
 
@@ -140,9 +153,13 @@ def benchmark(
         "climatology,random-forest,ctgat,ctgat-random-dag"
     ),
     split: Annotated[str, typer.Option(help="loco, loso, random, temporal or class.")] = "loco",
-    quick: Annotated[bool, typer.Option("--quick", help="Few groups of clusters instead of each one.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few groups of clusters instead of each one.")
+    ] = False,
     cluster: Cluster = "local",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the table to this JSON file.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the table to this JSON file.")
+    ] = None,
 ) -> None:
     """Score models on towers that they have not seen. The headline split leaves one 300 km cluster out."""
     from ch4grid.recipe import load
@@ -161,7 +178,10 @@ def benchmark(
         )
     if json_file is not None:
         json_file.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    _say_table(rows, ("model", "split", "n", "nse", "asinh_nse", "r2", "mae", "rmse", "coverage90", "seconds"))
+    _say_table(
+        rows,
+        ("model", "split", "n", "nse", "asinh_nse", "r2", "mae", "rmse", "coverage90", "seconds"),
+    )
 
 
 @app.command()
@@ -170,7 +190,11 @@ def verify(store: Store, as_json: AsJson = False) -> None:
     from ch4grid.run import verify as verify_store
 
     problems = verify_store(store)
-    _say(json.dumps(problems, indent=2) if as_json else "\n".join(problems) or f"{store}: every chunk is as the ledger says.")
+    _say(
+        json.dumps(problems, indent=2)
+        if as_json
+        else "\n".join(problems) or f"{store}: every chunk is as the ledger says."
+    )
     if problems:
         raise typer.Exit(1)
 
@@ -215,7 +239,10 @@ def catalog_validate(catalog: CatalogDir = Path("products/catalog")) -> None:
     from ch4grid.catalog import validate
 
     problems = validate(catalog)
-    _say("\n".join(problems) or f"{catalog}: valid, every link resolves, and it agrees with its stores.")
+    _say(
+        "\n".join(problems)
+        or f"{catalog}: valid, every link resolves, and it agrees with its stores."
+    )
     if problems:
         raise typer.Exit(1)
 
@@ -223,7 +250,10 @@ def catalog_validate(catalog: CatalogDir = Path("products/catalog")) -> None:
 def _workspace(data: Path, output: Path) -> Workspace:
     if not data.is_dir():
         raise InputError(
-            "the data folder does not exist", where=f"--data {data}", expected="an existing folder", fix="Check the path"
+            "the data folder does not exist",
+            where=f"--data {data}",
+            expected="an existing folder",
+            fix="Check the path",
         )
     return Workspace(data=data.absolute(), output=output.absolute())
 
@@ -235,7 +265,9 @@ def _say(text: str) -> None:
 def _say_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(f"{v:.3f}" if isinstance(v := row.get(c), float) else str(v) for c in columns))
+        table.add_row(
+            *(f"{v:.3f}" if isinstance(v := row.get(c), float) else str(v) for c in columns)
+        )
     Console().print(table)
 
 

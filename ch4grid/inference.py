@@ -1,17 +1,254 @@
 """A checkpoint over one region of the globe for one year: DRIVERS and class fractions in, FLUX out.
 
 The unit of work is the (cell, class) pair. Pairs are stacked along `site`, so the network sees towers and cells
-through the same door; all members are predicted in one pass over the drivers.
+through the same door, and come in chunks of fixed size, so memory does not grow with the region. All members are
+predicted in one pass over the drivers.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
+from distributed import WorkerPlugin, get_worker
 from numpy.typing import NDArray
 
+from ch4grid.drivers.cube import open_years
+from ch4grid.grid import Grid
 from ch4grid.models import Checkpoint
+from ch4grid.scenarios import Scenario, apply
+from ch4grid.schema import check_flux
+from ch4grid.uncertainty import QUANTILES, Calibrated, Calibration, dissimilarity
 from ch4grid.vocabulary import ECOSYSTEMS, FLUX_UNITS, QUALITY_FLAGS, Gas
 
-BLOCK = ("ecosystem", "time", "latitude", "longitude")
+MONTHS = 12
+CELL = ("time", "latitude", "longitude")
+BLOCK = ("ecosystem", *CELL)
+# Pairs predicted together: bounds memory at 10 members to about 100 MB.
+PAIRS = 2048
+FILLED, MISSING = 1, 2
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a region's inputs lie: paths and slices only, so that it can travel to a worker.
+
+    Args:
+        drivers: Folders of consecutive years of DRIVERS, the predicted year last.
+        areas: Folder of `ecosystem_fraction` and `land_fraction` of the year.
+        normals: Folder of the static predictors.
+        scenario: What is changed in the drivers.
+        resolution: Of the product grid [degrees].
+        tile: Rows and columns.
+    """
+
+    drivers: tuple[Path, ...]
+    areas: Path
+    normals: Path
+    scenario: Scenario
+    resolution: float
+    tile: tuple[slice, slice] = (slice(None), slice(None))
+
+    def at(self, tile: tuple[slice, slice]) -> "Region":
+        """The same inputs for other rows and columns."""
+        return replace(self, tile=tile)
+
+
+class CheckpointPlugin(WorkerPlugin):
+    """Loads a checkpoint once per Dask worker; tasks find it by the folder that stands in their arguments."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = f"ch4grid-{folder.name}"
+
+    def setup(self, worker: Any) -> None:
+        """Load on the worker."""
+        worker.ch4grid_checkpoints = getattr(worker, "ch4grid_checkpoints", {}) | {
+            self.folder: Checkpoint.load(self.folder)
+        }
+
+
+def loaded(folder: Path) -> Checkpoint:
+    """The checkpoint that the plugin loaded on this worker."""
+    checkpoint: Checkpoint = get_worker().ch4grid_checkpoints[folder]
+    return checkpoint
+
+
+def predict_region(
+    checkpoint: Checkpoint, region: Region, *, gas: Gas, device: str = "cpu", pairs: int = PAIRS
+) -> xr.Dataset:
+    """FLUX of a region for the last year of its drivers.
+
+    A month in which no driver is left has no flux; one in which some are missing is predicted without them and flagged.
+
+    Args:
+        checkpoint: The model.
+        region: Where the inputs lie.
+        gas: The gas.
+        device: Torch device.
+        pairs: (cell, class) pairs predicted together; changes memory and time, not the result.
+    """
+    rows, columns = region.tile
+    window = {"latitude": rows, "longitude": columns}
+    drivers = apply(open_years(region.drivers).isel(window).load(), region.scenario)
+    areas = xr.open_zarr(region.areas, consolidated=False, chunks=None).isel(window).load()
+    statics = xr.open_zarr(region.normals, consolidated=False, chunks=None).isel(window).load()
+    flux = _empty(checkpoint, drivers, areas, region)
+    calibration = Calibration.from_json(checkpoint.calibration)
+    for where in _chunks(flux["ecosystem_fraction"].values, pairs):
+        points = _points(checkpoint, drivers, statics, where)
+        law = checkpoint.predict(points, device=device).isel(time=slice(-MONTHS, None))
+        found = calibration.apply(law["location"].values, law["scale"].values)
+        seen = _seen(points, checkpoint.drivers)
+        _scatter(flux, f"{gas.flux}_density", found, gas, where, seen)
+        _scatter_dissimilarity(flux, checkpoint, points, where)
+    return check_flux(_flagged(flux, drivers, areas, checkpoint, gas), gas)
+
+
+def _empty(
+    checkpoint: Checkpoint, drivers: xr.Dataset, areas: xr.Dataset, region: Region
+) -> xr.Dataset:
+    """FLUX without values."""
+    grid = Grid(region.resolution)
+    time = drivers["time"].values[-MONTHS:]
+    cells = (len(ECOSYSTEMS), MONTHS, drivers.sizes["latitude"], drivers.sizes["longitude"])
+    fraction = (
+        areas["ecosystem_fraction"].transpose("ecosystem", ..., "latitude", "longitude").values
+    )
+    fraction = np.broadcast_to(fraction if fraction.ndim == 4 else fraction[:, None], cells)
+    members = len(checkpoint.members)
+    density = {"units": FLUX_UNITS}
+    name = f"{checkpoint.gas}_flux_density"
+
+    def nan(*shape: int) -> NDArray[np.float32]:
+        return np.full(shape, np.nan, dtype=np.float32)
+
+    return xr.Dataset(
+        {
+            name: (("member", *BLOCK), nan(members, *cells), density),
+            f"{name}_variance": (BLOCK, nan(*cells), {"units": "kg2 m-4 s-2"}),
+            f"{name}_quantile": (("quantile", *BLOCK), nan(len(QUANTILES), *cells), density),
+            "ecosystem_fraction": (BLOCK, fraction.astype(np.float32), {"units": "1"}),
+            "dissimilarity": (BLOCK, nan(*cells)),
+        },
+        coords={
+            "member": np.arange(members, dtype=np.int32),
+            "quantile": list(QUANTILES),
+            "ecosystem": list(ECOSYSTEMS),
+            "time": time,
+            "latitude": grid.latitude[region.tile[0]],
+            "longitude": grid.longitude[region.tile[1]],
+        },
+        attrs={"step": "month"},
+    )
+
+
+def _chunks(fraction: NDArray[np.float32], pairs: int) -> Iterator[tuple[NDArray[np.intp], ...]]:
+    """Class, row and column of the pairs with any area in the year, `pairs` at a time, sorted by class."""
+    found = np.nonzero((fraction > 0).any(axis=1))
+    for start in range(0, len(found[0]), pairs):
+        yield tuple(index[start : start + pairs] for index in found)
+
+
+def _points(
+    checkpoint: Checkpoint,
+    drivers: xr.Dataset,
+    statics: xr.Dataset,
+    where: tuple[NDArray[np.intp], ...],
+) -> xr.Dataset:
+    """The pairs as points (site, time)."""
+    ecosystem, row, column = where
+    dynamic = {
+        n: (("site", "time"), drivers[n].values[:, row, column].T) for n in checkpoint.drivers
+    }
+    static = {n: (("site",), statics[n].values[row, column]) for n in checkpoint.statics}
+    place = {
+        "latitude": ("site", drivers["latitude"].values[row]),
+        "longitude": ("site", drivers["longitude"].values[column]),
+        "ecosystem": ("site", ecosystem.astype(np.int8)),
+    }
+    coords = place | {"site": np.arange(len(row)), "time": drivers["time"].values}
+    return xr.Dataset(dynamic | static, coords=coords, attrs={"step": "month"})
+
+
+def _seen(points: xr.Dataset, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Whether any driver is there in each month of the year (site, time)."""
+    present = [np.isfinite(points[n].values[:, -MONTHS:]) for n in names]
+    return np.asarray(np.any(present, axis=0))
+
+
+def _scatter(
+    flux: xr.Dataset,
+    name: str,
+    found: Calibrated,
+    gas: Gas,
+    where: tuple[NDArray[np.intp], ...],
+    seen: NDArray[np.bool_],
+) -> None:
+    """Put the pairs of a chunk where they belong, in kg m-2 s-1; a variance scales with the square."""
+    ecosystem, row, column = where
+    unit = gas.kg_per_nmol
+    for target, values, factor in (
+        (name, found.mean, unit),
+        (f"{name}_quantile", found.quantile, unit),
+        (f"{name}_variance", found.variance, unit**2),
+    ):
+        flux[target].values[..., ecosystem, :, row, column] = _pair_first(
+            np.where(seen, values * factor, np.nan)
+        )
+
+
+def _pair_first(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """(..., site, time) as (site, ..., time): numpy puts advanced indices that a slice separates first."""
+    return np.moveaxis(values, -2, 0).astype(np.float32)
+
+
+def _scatter_dissimilarity(
+    flux: xr.Dataset,
+    checkpoint: Checkpoint,
+    points: xr.Dataset,
+    where: tuple[NDArray[np.intp], ...],
+) -> None:
+    area = checkpoint.applicability
+    rows = checkpoint.applicability_features(points)[:, -MONTHS:]
+    index = dissimilarity(
+        area.features,
+        area.weights,
+        rows.reshape(-1, rows.shape[-1]),
+        mean_distance=area.mean_distance,
+    )
+    ecosystem, row, column = where
+    flux["dissimilarity"].values[ecosystem, :, row, column] = index.reshape(len(row), MONTHS)
+
+
+def _flagged(
+    flux: xr.Dataset, drivers: xr.Dataset, areas: xr.Dataset, checkpoint: Checkpoint, gas: Gas
+) -> xr.Dataset:
+    """FLUX with the area-weighted dissimilarity of every cell and the reason for every doubt; later ones prevail."""
+    fraction = flux["ecosystem_fraction"]
+    present = (fraction > 0).any("ecosystem")
+    index = flux["dissimilarity"].weighted(fraction).mean("ecosystem")
+    status = drivers["driver_status"].isel(time=slice(-MONTHS, None))
+    land = areas["land_fraction"] > 0
+    flag = xr.zeros_like(index, dtype=np.uint8)
+    for name, applies in (
+        ("driver_filled", status == FILLED),
+        ("outside_applicability", index > checkpoint.applicability.threshold),
+        ("driver_missing", status == MISSING),
+        ("no_ecosystem", ~present),
+        ("ocean", ~land & ~present),
+    ):
+        flag = xr.where(applies, np.uint8(QUALITY_FLAGS[name]), flag)
+    name = f"{gas.flux}_density"
+    used = fraction > 0
+    masked = {n: flux[n].where(used) for n in (name, f"{name}_variance", f"{name}_quantile")}
+    order = {n: v.transpose(*flux[n].dims).assign_attrs(flux[n].attrs) for n, v in masked.items()}
+    return flux.drop_vars("dissimilarity").assign(
+        {
+            **order,
+            "dissimilarity_index": index.transpose(*CELL).astype(np.float32),
+            "quality_flag": flag.transpose(*CELL).astype(np.uint8),
+        }
+    )

@@ -82,12 +82,21 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON values."""
-        return asdict(self) | {"store": str(self.store), "model": str(self.model), "complete": self.complete}
+        return asdict(self) | {
+            "store": str(self.store),
+            "model": str(self.model),
+            "complete": self.complete,
+        }
 
     def in_words(self) -> str:
         """The plan as lines for people."""
-        lines = [f"{self.product} v{self.version} ({self.version_reason}), scenario {self.scenario}"]
-        lines += [f"store  {self.store}", f"model  {self.model} ({'trained' if self.trained else 'to be trained'})"]
+        lines = [
+            f"{self.product} v{self.version} ({self.version_reason}), scenario {self.scenario}"
+        ]
+        lines += [
+            f"store  {self.store}",
+            f"model  {self.model} ({'trained' if self.trained else 'to be trained'})",
+        ]
         lines += [f"{y.year}   {y.action}: {y.reason}" for y in self.years]
         lines += [f"missing: {m}" for m in self.missing]
         if not self.complete:
@@ -99,7 +108,11 @@ class Plan:
 
 
 def plan(
-    recipe: Recipe, workspace: Workspace, *, years: list[int] | None = None, scenario: str = "historical"
+    recipe: Recipe,
+    workspace: Workspace,
+    *,
+    years: list[int] | None = None,
+    scenario: str = "historical",
 ) -> Plan:
     """What `run` with the same arguments would do.
 
@@ -114,7 +127,10 @@ def plan(
     """
     if scenario not in recipe.scenarios:
         raise RecipeError(
-            "unknown scenario", where="--scenario", expected=", ".join(recipe.scenarios), found=scenario
+            "unknown scenario",
+            where="--scenario",
+            expected=", ".join(recipe.scenarios),
+            found=scenario,
         )
     wanted = sorted(set(years or recipe.years))
     assembly = Assembly(recipe, workspace)
@@ -154,9 +170,13 @@ def training_key(recipe: Recipe, assembly: Assembly) -> str:
     """The name of a checkpoint: a digest of everything that its training depends on."""
     training = recipe.training
     if training is None:
-        raise RecipeError("the recipe does not train a model", expected="the key 'training'", found="none")
+        raise RecipeError(
+            "the recipe does not train a model", expected="the key 'training'", found="none"
+        )
     years = range(training.period[0], training.period[1] + 1)
-    told = recipe.model_dump(mode="json", include={"gas", "grid", "drivers", "sites", "training", "discovery", "model"})
+    told = recipe.model_dump(
+        mode="json", include={"gas", "grid", "drivers", "sites", "training", "discovery", "model"}
+    )
     inputs = [assembly.tower_inputs()] + [assembly.inputs(y) for y in years]
     return sha256_json([__version__, told, recipe.spin_up, inputs])[:16]
 
@@ -171,7 +191,9 @@ def _inputs(assembly: Assembly, years: list[int]) -> tuple[dict[int, str], list[
     return inputs, missing
 
 
-def _model(recipe: Recipe, workspace: Workspace, assembly: Assembly) -> tuple[Path, bool, list[str]]:
+def _model(
+    recipe: Recipe, workspace: Workspace, assembly: Assembly
+) -> tuple[Path, bool, list[str]]:
     """Folder of the checkpoint, whether it is there, and what is missing to train it."""
     if isinstance(recipe.model, ModelCheckpoint):
         folder = workspace.resolve(recipe.model.checkpoint)
@@ -233,7 +255,9 @@ def _peak_memory(recipe: Recipe) -> int:
 def _seconds(recipe: Recipe, years: int, trained: bool) -> float:
     rows, columns = recipe.product_grid.shape
     months = MONTHS * (1 + recipe.spin_up)
-    predict = years * rows * columns * PAIRS_PER_CELL * months * _members(recipe) / MONTHS_PER_SECOND
+    predict = (
+        years * rows * columns * PAIRS_PER_CELL * months * _members(recipe) / MONTHS_PER_SECOND
+    )
     training = recipe.training
     fits = _members(recipe) + training.folds * training.fold_members if training else 0
     return predict + (0.0 if trained else fits * SECONDS_PER_FIT)

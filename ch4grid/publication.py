@@ -51,7 +51,9 @@ def totals(product: xr.Dataset, gas: str) -> Totals:
     )
 
 
-def publish_model(recipe: Recipe, workspace: Workspace, folder: Path, checkpoint: Checkpoint) -> str:
+def publish_model(
+    recipe: Recipe, workspace: Workspace, folder: Path, checkpoint: Checkpoint
+) -> str:
     """Publish the model in the catalog and return the id of its Item."""
     identifier = f"{checkpoint.architecture}-{recipe.gas}-{checkpoint.digest[:8]}"
     training = recipe.training.period if recipe.training else recipe.period
@@ -120,7 +122,9 @@ def publish_years(
             flux = product[recipe.gas_row.flux].sel(time=str(year)).mean("time", skipna=True)
             write_atomic(
                 thumbnail,
-                pages.thumbnail_png(flux, formula=recipe.gas_row.formula, title=f"{recipe.title}, {year}"),
+                pages.thumbnail_png(
+                    flux, formula=recipe.gas_row.formula, title=f"{recipe.title}, {year}"
+                ),
             )
             catalog.publish_item(
                 workspace.catalog,
@@ -141,7 +145,9 @@ def _input_collections(recipe: Recipe) -> tuple[str, ...]:
     return catalog.input_collections(tuple(s.source for s in sources))
 
 
-def _record(recipe: Recipe, store: Path, version: int, scenario: str, model: str) -> catalog.ProductRecord:
+def _record(
+    recipe: Recipe, store: Path, version: int, scenario: str, model: str
+) -> catalog.ProductRecord:
     return catalog.ProductRecord(
         product=recipe.product,
         title=recipe.title,
@@ -222,7 +228,9 @@ def limits(recipe: Recipe, product: xr.Dataset) -> tuple[str, ...]:
     """What the product must not be used for, one sentence each, with the figures of this product."""
     flags = product["quality_flag"].isel(time=slice(-12, None)).load()
     meanings = str(flags.attrs["flag_meanings"]).split()
-    outside = int(np.atleast_1d(flags.attrs["flag_values"])[meanings.index("outside_applicability")])
+    outside = int(
+        np.atleast_1d(flags.attrs["flag_values"])[meanings.index("outside_applicability")]
+    )
     area = product["cell_area"] * product["land_fraction"]
     share = float(((flags == outside) * area).sum() / (area.sum() * flags.sizes["time"]))
     return (

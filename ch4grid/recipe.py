@@ -129,11 +129,18 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> "Recipe":
-        for name, years in (("period", self.period), ("training.period", self.training and self.training.period)):
+        for name, years in (
+            ("period", self.period),
+            ("training.period", self.training and self.training.period),
+        ):
             if years and years[0] > years[1]:
                 raise ValueError(f"{name} ends ({years[1]}) before it begins ({years[0]})")
-        if not isinstance(self.model, ModelCheckpoint) and (self.training is None or not self.sites):
-            raise ValueError("a model that is not a checkpoint needs the keys 'sites' and 'training'")
+        if not isinstance(self.model, ModelCheckpoint) and (
+            self.training is None or not self.sites
+        ):
+            raise ValueError(
+                "a model that is not a checkpoint needs the keys 'sites' and 'training'"
+            )
         return self
 
     @property
@@ -150,6 +157,11 @@ class Recipe(Section):
     def product_grid(self) -> Grid:
         """The grid as a value."""
         return Grid(self.grid.resolution)
+
+    @property
+    def normals_period(self) -> Years:
+        """Years over which climate normals are taken: those of the training, else the product's."""
+        return self.training.period if self.training else self.period
 
     @property
     def driver_names(self) -> tuple[str, ...]:
@@ -193,17 +205,24 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             "the recipe cannot be read", where=path, expected="a YAML file", found=error.strerror
         ) from None
     except yaml.YAMLError as error:
-        raise RecipeError("the recipe is not YAML", where=path, found=" ".join(str(error).split())) from None
+        raise RecipeError(
+            "the recipe is not YAML", where=path, found=" ".join(str(error).split())
+        ) from None
     if not isinstance(document, dict):
         raise RecipeError(
-            "the recipe is not a mapping", where=path, expected="keys and values", found=type(document).__name__
+            "the recipe is not a mapping",
+            where=path,
+            expected="keys and values",
+            found=type(document).__name__,
         )
     return document
 
 
 def _first_problem(error: ValidationError, document: dict[str, Any]) -> str:
     """One sentence for the most telling of pydantic's findings: an unknown key before a missing one."""
-    problems = [p for p in error.errors() if not _of_other_branch(p["loc"], document)] or error.errors()
+    problems = [
+        p for p in error.errors() if not _of_other_branch(p["loc"], document)
+    ] or error.errors()
     rank = {"extra_forbidden": 0, "union_tag_invalid": 1, "missing": 2}
     problem = min(problems, key=lambda p: rank.get(p["type"], 1))
     place = _place(problem["loc"], document)
@@ -215,7 +234,11 @@ def _first_problem(error: ValidationError, document: dict[str, Any]) -> str:
         return f"key {place!r} is missing"
     found = problem.get("input")
     shown = f", found {found!r}" if isinstance(found, str | int | float | bool | type(None)) else ""
-    return f"key {place!r}: {problem['msg'].removeprefix('Value error, ')}{shown}" if place else str(problem["msg"])
+    return (
+        f"key {place!r}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+        if place
+        else str(problem["msg"])
+    )
 
 
 def _of_other_branch(loc: tuple[int | str, ...], document: dict[str, Any]) -> bool:

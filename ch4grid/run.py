@@ -10,13 +10,17 @@ from ch4grid import budgets, catalog, cube, ledger, publication, training
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers, open_workers
 from ch4grid.errors import InputError, RecipeError
-from ch4grid.inference import Region, predict_region
+from ch4grid.grid import Grid
+from ch4grid.inference import CheckpointPlugin, Region, loaded, predict_region
 from ch4grid.models import Checkpoint
 from ch4grid.plan import Plan, plan
 from ch4grid.progress import Report, silent
-from ch4grid.recipe import ModelCheckpoint, Recipe
+from ch4grid.recipe import ModelCheckpoint, ModelFile, Recipe
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import Gas
+
+# Groups of clusters left out together by `benchmark --quick`.
+QUICK_GROUPS = 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,9 @@ class Outcome:
         """The outcome as lines for people."""
         done = f"made {_listed(self.made)}" if self.made else "nothing to do"
         lines = [f"{done}: {self.reason}"]
-        lines += [f"{year}: {t[1]:.1f} Tg ({t[0]:.1f} to {t[2]:.1f})" for year, t in self.totals.items()]
+        lines += [
+            f"{year}: {t[1]:.1f} Tg ({t[0]:.1f} to {t[2]:.1f})" for year, t in self.totals.items()
+        ]
         lines += [
             f"store    {self.store}",
             f"open     xarray.open_zarr({str(self.store)!r})",
@@ -113,7 +119,10 @@ def run(
     """
     todo = plan(recipe, workspace, years=years, scenario=scenario)
     if todo.missing:
-        raise InputError(todo.missing[0], fix=f"{len(todo.missing)} input(s) are missing; `ch4grid plan` lists them")
+        raise InputError(
+            todo.missing[0],
+            fix=f"{len(todo.missing)} input(s) are missing; `ch4grid plan` lists them",
+        )
     if not todo.complete:
         with cube.lock(todo.store), open_workers(cluster, report) as workers:
             folder = _trained(recipe, workspace, todo, workers)
@@ -122,7 +131,9 @@ def run(
     return _outcome(recipe, workspace, todo)
 
 
-def train(recipe: Recipe, workspace: Workspace, *, cluster: str = "local", report: Report = silent) -> Trained:
+def train(
+    recipe: Recipe, workspace: Workspace, *, cluster: str = "local", report: Report = silent
+) -> Trained:
     """Fit the model of a recipe unless its checkpoint is there.
 
     Raises:
@@ -130,7 +141,11 @@ def train(recipe: Recipe, workspace: Workspace, *, cluster: str = "local", repor
         InputError: A tower or driver file is missing or wrong.
     """
     if isinstance(recipe.model, ModelCheckpoint):
-        raise RecipeError("the recipe names a trained checkpoint", where="model.checkpoint", found=recipe.model.checkpoint)
+        raise RecipeError(
+            "the recipe names a trained checkpoint",
+            where="model.checkpoint",
+            found=recipe.model.checkpoint,
+        )
     todo = plan(recipe, workspace, years=[recipe.training.period[1]] if recipe.training else None)
     with open_workers(cluster, report) as workers:
         folder = _trained(recipe, workspace, todo, workers)
@@ -158,7 +173,11 @@ def benchmark(
     assembly = Assembly(recipe, workspace)
     samples = assembly.samples()
     fitters = evaluation.fitters(
-        models, gas=recipe.gas_row, model=recipe.model, discovery=recipe.discovery.settings, seed=_seed(recipe)
+        models,
+        gas=recipe.gas_row,
+        model=recipe.model,
+        discovery=recipe.discovery.settings,
+        seed=_seed(recipe),
     )
     with open_workers(cluster, report) as workers:
         return evaluation.benchmark(
@@ -180,59 +199,170 @@ def verify(store: Path) -> list[str]:
         InputError: There is no product at `store`.
     """
     if not (store / "zarr.json").is_file():
-        raise InputError("no product here", where=store, expected="a folder with zarr.json", found="none")
+        raise InputError(
+            "no product here", where=store, expected="a folder with zarr.json", found="none"
+        )
     return [str(problem) for problem in cube.verify(store)]
 
 
 def make(
     recipe: Recipe, workspace: Workspace, todo: Plan, folder: Path, workers: Workers, device: str
 ) -> None:
-    """Predict and write every region of the years to make; publish each year in the store when it is whole."""
+    """Predict and write every region of the years to make; a year is published in the store when it is whole."""
     years = [y.year for y in todo.years if y.action == "make"]
     if not years:
         return
-    assembly, checkpoint = Assembly(recipe, workspace), Checkpoint.load(folder)
-    grid, store = recipe.product_grid, todo.store
-    areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None)
-    cube.create(store, _spec(recipe, todo, checkpoint, areas), grid, _planes(recipe, areas))
-    cube.begin(store, _spec(recipe, todo, checkpoint, areas), {y: todo.inputs[y] for y in years})
-    workers.plug(training_free_plugin(folder))
-    normals = assembly.normals(recipe.training.period if recipe.training else checkpoint.normals_period)
+    assembly, checkpoint, grid = (
+        Assembly(recipe, workspace),
+        Checkpoint.load(folder),
+        recipe.product_grid,
+    )
+    areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
+    spec = _spec(recipe, todo, checkpoint, areas)
+    cube.create(todo.store, spec, grid, _planes(grid, areas))
+    cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
+    workers.plug(CheckpointPlugin(folder))
+    normals = assembly.normals(recipe.normals_period)
+    jobs = []
     for year in years:
-        region = Region(assembly.memory_of(year), assembly.areas(year), normals, recipe.scenarios[todo.scenario])
-        jobs = [
-            Job(store, folder, region.at(tile), year, recipe.gas_row, device)
+        region = Region(
+            drivers=assembly.memory_of(year),
+            areas=assembly.areas(year),
+            normals=normals,
+            scenario=recipe.scenarios[todo.scenario],
+            resolution=grid.resolution,
+        )
+        jobs += [
+            Job(todo.store, folder, region.at(tile), year, recipe.gas_row, _device(device))
             for tile in grid.tiles()
-            if cube.staged(store, year, tile) is None
+            if cube.staged(todo.store, year, tile) is None
         ]
-        workers.map(f"predict {year}", write_region, jobs)
-        cube.finish(store, year)
+    workers.map("predict regions", write_region, jobs)
+    for done, year in enumerate(years, start=1):
+        cube.finish(todo.store, year)
+        workers.report("verify and publish years", done, len(years))
 
 
 def write_region(job: Job) -> None:
     """One task of a worker: predict a region and year, bring it to the product's variables, write its objects."""
-    flux = predict_region(loaded(job.checkpoint), job.region, job.year, gas=job.gas, device=job.device)
-    grid = Grid(job.region.resolution)
-    block = cube.cell_block(flux, grid, job.region.tile, gas=job.gas)
-    table = budgets.budget(flux, block, grid, job.region.tile, gas=job.gas)
-    cube.write_block(job.store, block, table, year=job.year, tile=job.region.tile)
+    flux = predict_region(loaded(job.checkpoint), job.region, gas=job.gas, device=job.device)
+    grid, tile = Grid(job.region.resolution), job.region.tile
+    block = cube.cell_block(flux, grid, tile, gas=job.gas)
+    table = budgets.budget(flux, block[f"{job.gas.flux}_member"], budgets.regions(grid), grid, tile)
+    cube.write_block(job.store, block, table, year=job.year, tile=tile)
 
 
 def tell(recipe: Recipe, workspace: Workspace, todo: Plan, folder: Path) -> None:
-    """Publish the years in the catalog that are in the store but not there yet."""
+    """Publish in the catalog the years that are in the store but not there yet."""
     checkpoint = Checkpoint.load(folder)
     model = publication.publish_model(recipe, workspace, folder, checkpoint)
-    years = tuple(y.year for y in todo.years if y.action != "done")
     difference = None
     if todo.previous is not None:
-        difference = cube.write_difference(workspace.output, recipe.product, todo.previous, todo.version, todo.scenario)
+        old = workspace.output / recipe.product / f"v{todo.previous}" / todo.store.name
+        if (old / "zarr.json").is_file():
+            difference = cube.write_difference(old, todo.store, todo.version_reason)[0]
     publication.publish_years(
         recipe,
         workspace,
         todo.store,
-        years,
+        tuple(y.year for y in todo.years if y.action != "done"),
         model=model,
         checkpoint=checkpoint,
         version=todo.version,
         difference=difference,
     )
+
+
+def _trained(recipe: Recipe, workspace: Workspace, todo: Plan, workers: Workers) -> Path:
+    """The folder of the checkpoint, fitted now unless it is there."""
+    if todo.trained:
+        return todo.model
+    assembly = Assembly(recipe, workspace)
+    samples, training_settings = assembly.samples(), recipe.training
+    if training_settings is None or isinstance(recipe.model, ModelCheckpoint | ModelFile):
+        raise RecipeError("the recipe does not train a model", where="model", found=recipe.model)
+    checkpoint = training.fit(
+        samples,
+        assembly.series(samples),
+        gas=recipe.gas_row,
+        model=recipe.model,
+        discovery=recipe.discovery.settings,
+        folds=training_settings.folds,
+        fold_members=training_settings.fold_members,
+        seed=training_settings.seed,
+        mapper=lambda function, tasks: workers.map(
+            function.__name__.replace("_", " "), function, tasks
+        ),
+        neighbour_distances=assembly.neighbour_distances(samples),
+    )
+    checkpoint.save(todo.model)
+    return todo.model
+
+
+def _spec(
+    recipe: Recipe, todo: Plan, checkpoint: Checkpoint, areas: xr.Dataset
+) -> cube.ProductSpec:
+    return cube.ProductSpec(
+        name=recipe.product,
+        title=recipe.title,
+        summary=recipe.summary or recipe.title,
+        version=todo.version,
+        scenario=todo.scenario,
+        first_year=min(recipe.period[0], *(y.year for y in todo.years)),
+        members=len(checkpoint.members),
+        recipe=recipe.resolved(),
+        checkpoint=checkpoint.digest,
+        graph=checkpoint.graph.to_json(),
+        parts=todo.parts,
+        gas=recipe.gas_row,
+        static_fraction="time" not in areas["ecosystem_fraction"].dims,
+        attributes={publication.INFLATION: f"{checkpoint.calibration['inflation']:.6g}"},
+    )
+
+
+def _planes(grid: Grid, areas: xr.Dataset) -> xr.Dataset:
+    planes = areas[["land_fraction"]].assign(region_fraction=budgets.regions(grid))
+    static = "time" not in areas["ecosystem_fraction"].dims
+    return planes.assign(ecosystem_fraction=areas["ecosystem_fraction"]) if static else planes
+
+
+def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan) -> Outcome:
+    with catalog.open_store(todo.store) as product:
+        annual = publication.totals(product, recipe.gas).annual
+    globe = [v.sel(ecosystem="all", region="globe") for v in annual]
+    totals = {str(int(y)): [float(v.sel(year=y)) for v in globe] for y in globe[0]["year"].values}
+    return Outcome(
+        store=todo.store,
+        catalog=workspace.catalog,
+        made=tuple(y.year for y in todo.years if y.action == "make"),
+        published=ledger.published_years(todo.store),
+        reason=todo.version_reason,
+        totals=totals,
+    )
+
+
+def _seed(recipe: Recipe) -> int:
+    return recipe.training.seed if recipe.training else 0
+
+
+def _device(name: str) -> str:
+    """`cuda` or `cpu`.
+
+    Raises:
+        RecipeError: The device is unknown or not there.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not there):
+        raise RecipeError(
+            "no such device",
+            where="--device",
+            expected="auto, cpu" + (" or cuda" if there else "; no CUDA device was found"),
+            found=name,
+        )
+    return "cuda" if name != "cpu" and there else "cpu"
+
+
+def _listed(years: tuple[int, ...]) -> str:
+    return ", ".join(map(str, years))

@@ -45,5 +45,7 @@ def apply(drivers: xr.Dataset, scenario: Scenario) -> xr.Dataset:
             expected=f"one of {', '.join(sorted(map(str, drivers.data_vars)))}",
             found=", ".join(absent),
         )
-    shifted = {n: (drivers[n] + step).assign_attrs(drivers[n].attrs) for n, step in scenario.add.items()}
+    shifted = {
+        n: (drivers[n] + step).assign_attrs(drivers[n].attrs) for n, step in scenario.add.items()
+    }
     return drivers.assign(shifted)

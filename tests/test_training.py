@@ -62,6 +62,13 @@ def test_the_checkpoint_carries_calibration_skill_and_applicability():
     assert rows.shape[2] == checkpoint.applicability.features.shape[1]
 
 
+def test_a_record_of_ten_years_is_fitted_and_predicted():
+    long = samples(sites=8, months=120, seed=2)
+    options = settings(folds=2, fold_members=1, model=CTGATConfig(members=2, width=4, steps=3))
+    checkpoint = training.fit(long, long, **options)
+    assert np.isfinite(checkpoint.predict(long)["location"].values).all()
+
+
 def test_members_differ_in_weights_and_in_graph():
     one, two = fitted().members
     assert not np.array_equal(one.probability, two.probability)

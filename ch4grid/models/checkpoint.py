@@ -163,7 +163,7 @@ class Checkpoint:
                 part = rows[start : start + batch]
                 padded = part[np.minimum(np.arange(batch), len(part) - 1)]
                 for m, law in enumerate(
-                    self._laws(table.at(padded), _take(neighbours, padded), device)
+                    self._laws(table.at(padded), neighbours.at(padded), device)
                 ):
                     location, scale, quantile = (v[..., : len(part), :].cpu().numpy() for v in law)
                     out["location"][m, part], out["scale"][m, part] = location, scale
@@ -271,10 +271,6 @@ def applicability_rows(points: Points, scaler: Scaler) -> Singles:
     static = scaler.static_scores(points)[:, None]
     spread = np.broadcast_to(static, (*level.shape[:2], static.shape[-1]))
     return np.concatenate([level, spread], axis=-1).astype(np.float32)
-
-
-def _take(neighbours: Neighbours, rows: NDArray[np.intp]) -> Neighbours:
-    return Neighbours(neighbours.tower[rows], neighbours.present[rows], neighbours.edge[rows])
 
 
 def _arrays(checkpoint: Checkpoint) -> Arrays:

@@ -6,6 +6,7 @@ number of clusters behind them) and its initial weights. The clusters it did not
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from ch4grid.models.losses import Measured, distance, loss, month_weights
 from ch4grid.models.magnitude import Moments, fit_magnitude
 from ch4grid.models.samples import Points, Scaler, Targets
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
+from ch4grid.models.windows import Windows
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -86,6 +88,7 @@ class _Batch:
     features: Tensor
     groups: Sequence[Group]
     month: Integers
+    owner: Integers
     settled: NDArray[np.bool_]
 
     @property
@@ -106,15 +109,20 @@ def fit_member(task: FitTask) -> Member:
         moments = Moments.of(task.targets)
         ridge = fit_magnitude(moments, features, task.cluster, drawn)
         network.head.ridge.copy_(torch.from_numpy(ridge))
-        months = len(task.points.month)
+        windows = Windows.of(task.targets.weight)
+        rows = windows.points(task.points)
         batch = _Batch(
-            inputs=torch.from_numpy(task.scaler.inputs(task.points)),
-            features=torch.from_numpy(features),
-            groups=groups_of(task.points.ecosystem, parent_lists(graph, task.config)),
-            month=task.points.month,
-            settled=settled(months, graph.max_lag),
+            inputs=torch.from_numpy(task.scaler.inputs(rows)),
+            features=torch.from_numpy(features[windows.owner]),
+            groups=groups_of(rows.ecosystem, parent_lists(graph, task.config)),
+            month=rows.month,
+            owner=windows.owner,
+            settled=settled(windows.months, graph.max_lag),
         )
-        weights, steps = _optimise(network, task, batch, (moments, drawn), random)
+        inside, outside = (
+            _measured(task, moments, windows, towers) for towers in (drawn, drawn == 0)
+        )
+        weights, steps = _optimise(network, task, batch, (inside, outside), random)
     return Member(weights, graph.probability, steps)
 
 
@@ -150,15 +158,13 @@ def _optimise(
     network: CTGAT,
     task: FitTask,
     batch: _Batch,
-    magnitude: tuple[Moments, Floats],
+    measured: tuple[Measured, Measured],
     random: np.random.Generator,
 ) -> tuple[dict[str, NDArray[np.float32]], int]:
-    """Parameters at the best look, and its step."""
+    """Parameters at the best look, and its step; looks are at the second of the measured."""
     config = task.config
-    moments, drawn = magnitude
-    inside = _measured(task, moments, drawn)
-    outside = _measured(task, moments, (drawn == 0).astype(np.float64))
-    neighbours = _neighbour_draws(task, random)
+    inside, outside = measured
+    neighbours = [found.at(batch.owner) for found in _neighbour_draws(task, random)]
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -184,9 +190,9 @@ def _optimise(
 def _predict(network: CTGAT, batch: _Batch, neighbours: Neighbours) -> Prediction:
     """Prediction at the towers with the towers themselves as bank."""
     state, embedding, attention = network.embed(batch.inputs, batch.features, batch.groups)
-    owner = np.arange(len(state))
     valid = np.tile(batch.settled, (len(state), 1))
-    bank = bank_table(calendar_mean(state, batch.month, owner, valid), embedding)
+    first = torch.from_numpy(np.unique(batch.owner, return_index=True)[1])
+    bank = bank_table(calendar_mean(state, batch.month, batch.owner, valid), embedding[first])
     return network.conclude(
         state, embedding, batch.features, attention, bank, neighbours, batch.month
     )
@@ -201,14 +207,16 @@ def _look(network: CTGAT, batch: _Batch, neighbours: Neighbours, outside: Measur
     return score
 
 
-def _measured(task: FitTask, moments: Moments, drawn: Floats) -> Measured:
-    weight = month_weights(task.targets.weight, task.points.ecosystem, drawn)
+def _measured(task: FitTask, moments: Moments, windows: Windows, drawn: NDArray[Any]) -> Measured:
+    """Rows of what is held against the prediction, towers weighted by how often they were drawn."""
+    towers = month_weights(task.targets.weight, task.points.ecosystem, drawn.astype(np.float64))
+    weight = windows.weights(towers)
     tower = weight.sum(axis=1)
     return Measured(
-        transformed=_single(task.targets.transformed),
+        transformed=_single(windows.cut(task.targets.transformed, 0.0)),
         weight=_single(weight),
-        level=_single(moments.level),
-        log_amplitude=_single(moments.log_amplitude),
+        level=_single(moments.level[windows.owner]),
+        log_amplitude=_single(moments.log_amplitude[windows.owner]),
         tower=_single(tower / max(tower.sum(), 1e-12)),
     )
 

@@ -71,6 +71,10 @@ class Neighbours:
     present: Mask
     edge: NDArray[np.float32]
 
+    def at(self, index: NDArray[np.intp]) -> "Neighbours":
+        """The neighbours of the points of an index."""
+        return Neighbours(self.tower[index], self.present[index], self.edge[index])
+
 
 def distance_km(places: Places, bank: Places) -> Floats:
     """Great-circle distances (S, U) [km] by the haversine formula."""

@@ -126,7 +126,7 @@ def fit(
     ensemble = _ensemble(
         samples, series, gas, model, discovery, seed, neighbour_distances, discoverer
     )
-    out = grouped_folds(ensemble.clusters, folds, seed)
+    out = grouped_folds(ensemble.clusters, folds, seed, ecosystem=class_codes(ensemble.samples))
     everyone = np.arange(len(ensemble.clusters))
     parts = [everyone, *(np.flatnonzero(out != k) for k in range(folds))]
     checkpoints = _fit_parts(ensemble, parts, [model.members] + [fold_members] * folds, mapper)
@@ -160,20 +160,28 @@ def held_out(
     ensemble = _ensemble(
         samples, series, gas, model, discovery, seed, neighbour_distances, discoverer
     )
-    out = grouped_folds(ensemble.clusters, folds, seed)
+    out = grouped_folds(ensemble.clusters, folds, seed, ecosystem=class_codes(ensemble.samples))
     parts = [np.flatnonzero(out != k) for k in range(folds)]
     checkpoints = _fit_parts(ensemble, parts, [fold_members] * folds, mapper)
     predicted = _out_of_fold(ensemble, checkpoints, parts).assign_coords(fold=("site", out))
     return predicted.sel(site=samples["site"])
 
 
-def grouped_folds(cluster: Integers, folds: int, seed: int) -> Integers:
-    """Fold of each tower (S): whole clusters, the largest first, each to the fold with the fewest towers.
+def grouped_folds(
+    cluster: Integers, folds: int, seed: int, *, ecosystem: Integers | None = None
+) -> Integers:
+    """Fold of each tower (S): whole clusters, the largest first, each to the fold that holds fewest towers like it.
+
+    Args:
+        cluster: Cluster of each tower (S).
+        folds: Number of folds.
+        seed: Seed of the order among equal clusters.
+        ecosystem: Class of each tower (S); with it no fold leaves out a class that others could leave out in part.
 
     Raises:
         InputError: There are fewer clusters than folds.
     """
-    labels, counts = np.unique(cluster, return_counts=True)
+    labels, index, counts = np.unique(cluster, return_inverse=True, return_counts=True)
     if len(labels) < max(folds, 2):
         raise InputError(
             "too few clusters of towers",
@@ -182,13 +190,17 @@ def grouped_folds(cluster: Integers, folds: int, seed: int) -> Integers:
             found=f"{len(labels)} clusters",
             fix="Add towers or ask for fewer folds",
         )
+    classes = np.zeros_like(cluster) if ecosystem is None else ecosystem
+    # Towers of each class in each cluster.
+    content = np.zeros((len(labels), int(classes.max()) + 1), dtype=np.int64)
+    np.add.at(content, (index, classes), 1)
     random = np.random.default_rng(seed).permutation(len(labels))
-    order = random[np.argsort(-counts[random], kind="stable")]
-    size, home = np.zeros(folds, dtype=np.int64), {}
-    for i in order:
-        home[int(labels[i])] = int(size.argmin())
-        size[size.argmin()] += counts[i]
-    return np.array([home[int(c)] for c in cluster], dtype=np.int64)
+    held, home = np.zeros((folds, content.shape[1]), dtype=np.int64), np.zeros_like(labels)
+    for i in random[np.argsort(-counts[random], kind="stable")]:
+        alike, size = held @ content[i], held.sum(axis=1)
+        home[i] = np.lexsort((size, alike))[0]
+        held[home[i]] += content[i]
+    return np.asarray(home[index], dtype=np.int64)
 
 
 def run_discovery(task: DiscoveryTask) -> CausalGraph:

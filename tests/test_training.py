@@ -86,6 +86,13 @@ def test_folds_are_of_about_equal_size():
     assert sizes.max() - sizes.min() <= 1
 
 
+def test_folds_share_out_the_clusters_of_every_class():
+    ecosystem = np.repeat(np.arange(4), 6)
+    fold = training.grouped_folds(np.arange(24), 3, seed=0, ecosystem=ecosystem)
+    for code in range(4):
+        assert np.bincount(fold[ecosystem == code]).tolist() == [2, 2, 2]
+
+
 def test_strangers_in_the_series_near_a_held_out_tower_are_left_out():
     own = towers()
     stranger = own.isel(site=[0, 5]).assign_coords(site=["near-0", "near-5"])
@@ -93,12 +100,14 @@ def test_strangers_in_the_series_near_a_held_out_tower_are_left_out():
     assert kept["site"].values.tolist() == ["near-5"]
 
 
-def test_bootstraps_draw_whole_clusters():
-    cluster = np.array([3, 3, 1, 7, 7, 7])
-    drawn = draw_clusters(cluster, np.random.default_rng(0))
-    assert drawn[0] == drawn[1]
-    assert len(set(drawn[3:].tolist())) == 1
-    assert drawn[[0, 2, 3]].sum() == 3
+def test_bootstraps_draw_whole_clusters_and_miss_no_class():
+    cluster, ecosystem = np.array([3, 3, 1, 7, 7, 7]), np.array([0, 0, 1, 1, 1, 1])
+    for seed in range(20):
+        drawn = draw_clusters(cluster, ecosystem, np.random.default_rng(seed))
+        assert drawn[0] == drawn[1] > 0
+        assert len(set(drawn[3:].tolist())) == 1
+        assert drawn[2:].any()
+        assert drawn[[0, 2, 3]].sum() in (3, 4)
 
 
 def test_drawn_graphs_scatter_around_the_graph_and_open_no_link_below_the_floor():

@@ -100,7 +100,7 @@ def fit_member(task: FitTask) -> Member:
     """The member of a task; the same task gives the same bytes."""
     torch.set_num_threads(1)
     random = np.random.default_rng(task.seed)
-    drawn = draw_clusters(task.cluster, random)
+    drawn = draw_clusters(task.cluster, task.points.ecosystem, random)
     graph = draw_graph(task.graph, task.config, random)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(random.integers(2**31)))
@@ -126,10 +126,22 @@ def fit_member(task: FitTask) -> Member:
     return Member(weights, graph.probability, steps)
 
 
-def draw_clusters(cluster: Integers, random: np.random.Generator) -> Floats:
-    """How often each tower (S) is drawn when clusters are drawn with replacement."""
+def draw_clusters(cluster: Integers, ecosystem: Integers, random: np.random.Generator) -> Floats:
+    """How often each tower (S) is drawn when clusters are drawn with replacement.
+
+    A class that the draw missed gets one of its clusters: a member that has seen no upland would say anything there.
+
+    Args:
+        cluster: Clusters of the towers (S).
+        ecosystem: Their classes (S).
+        random: Generator.
+    """
     labels, index = np.unique(cluster, return_inverse=True)
     counts = np.bincount(random.integers(0, len(labels), len(labels)), minlength=len(labels))
+    for code in np.unique(ecosystem):
+        own = np.unique(index[ecosystem == code])
+        if not counts[own].any():
+            counts[random.choice(own)] += 1
     return counts[index].astype(np.float64)
 
 

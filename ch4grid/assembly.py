@@ -115,7 +115,7 @@ class Assembly:
             np.array([ECOSYSTEMS.index(e) for e in towers["ecosystem"].values], dtype=np.int8),
         )
         merged = at_towers.assign({str(n): measured[n] for n in measured.data_vars})
-        seen = np.isfinite(merged[gas.flux]).any("time")
+        seen = merged[gas.flux].notnull().any("time")
         return merged.assign_coords(ecosystem=index).isel(site=np.flatnonzero(seen.values)).load()
 
     def series(self, samples: xr.Dataset) -> xr.Dataset:

@@ -25,6 +25,8 @@ BANDS: dict[str, tuple[float, float]] = {
     "northern-extratropics": (30.0, 90.0),
 }
 WHOLE: Slices = (slice(None), slice(None))
+# Attribute of a product: factor on the half width of intervals of its budgets.
+INFLATION = "budget_inflation"
 
 
 def regions(grid: Grid) -> xr.DataArray:

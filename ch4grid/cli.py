@@ -83,7 +83,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what would run and why: years, bytes, memory, time, missing inputs. Computes nothing."""
-    from ch4grid.plan import plan as make_plan
+    from ch4grid.planning import plan as make_plan
     from ch4grid.recipe import load
 
     made = make_plan(load(recipe), _workspace(data, output), years=year, scenario=scenario)
@@ -110,7 +110,7 @@ def run(
 ) -> None:
     """Make the product of a recipe, or add years to it, and publish them in the catalog."""
     from ch4grid.recipe import load
-    from ch4grid.run import run as run_recipe
+    from ch4grid.running import run as run_recipe
 
     loaded = load(recipe)
     with reporting() as report:
@@ -136,7 +136,7 @@ def train(
 ) -> None:
     """Fit the model of a recipe and keep its checkpoint; `run` uses it."""
     from ch4grid.recipe import load
-    from ch4grid.run import train as train_recipe
+    from ch4grid.running import train as train_recipe
 
     loaded = load(recipe)
     with reporting() as report:
@@ -163,7 +163,7 @@ def benchmark(
 ) -> None:
     """Score models on towers that they have not seen. The headline split leaves one 300 km cluster out."""
     from ch4grid.recipe import load
-    from ch4grid.run import benchmark as benchmark_recipe
+    from ch4grid.running import benchmark as benchmark_recipe
 
     loaded = load(recipe)
     with reporting() as report:
@@ -187,7 +187,7 @@ def benchmark(
 @app.command()
 def verify(store: Store, as_json: AsJson = False) -> None:
     """Read a product back against its ledger and its identities; name every damaged chunk."""
-    from ch4grid.run import verify as verify_store
+    from ch4grid.running import verify as verify_store
 
     problems = verify_store(store)
     _say(

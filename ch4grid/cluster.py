@@ -79,6 +79,7 @@ def open_workers(spec: str, report: Report) -> Iterator[Workers]:
 
 @contextmanager
 def _client(spec: str) -> Iterator[Any]:
+    from dask import config
     from distributed import Client
 
     # What matters reaches the user as an error; the comings and goings of workers do not.
@@ -97,7 +98,11 @@ def _client(spec: str) -> Iterator[Any]:
         with client:
             yield client
         return
-    with _local(_count(spec)) as cluster, Client(cluster) as client:
+    with (
+        config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}),
+        _local(_count(spec)) as cluster,
+        Client(cluster) as client,
+    ):
         yield client
 
 
@@ -123,5 +128,4 @@ def _local(workers: int) -> Any:
         dashboard_address=None,
         memory_limit=0,
         silence_logs=False,
-        env=WORKER_ENVIRONMENT if workers > 1 else None,
     )

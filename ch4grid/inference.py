@@ -240,7 +240,7 @@ def _flagged(
         ("no_ecosystem", ~present),
         ("ocean", ~land & ~present),
     ):
-        flag = xr.where(applies, np.uint8(QUALITY_FLAGS[name]), flag)
+        flag = flag.where(~applies, np.uint8(QUALITY_FLAGS[name]))
     name = f"{gas.flux}_density"
     used = fraction > 0
     masked = {n: flux[n].where(used) for n in (name, f"{name}_variance", f"{name}_quantile")}

@@ -1,4 +1,4 @@
-"""How a long command tells that it lives: a bar with elapsed and remaining time on a terminal, plain lines elsewhere."""
+"""How a long command tells that it lives: bars with elapsed and remaining time on a terminal, plain lines elsewhere."""
 
 import sys
 import time

@@ -22,7 +22,6 @@ from ch4grid.stores import Workspace, write_atomic, write_json
 LEVEL = 0.9
 # Packages whose version can change a value.
 SOFTWARE = ("torch", "torch-geometric", "tigramite", "numpy", "xarray", "zarr")
-INFLATION = "budget_inflation"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def totals(product: xr.Dataset, gas: str) -> Totals:
     table = product[f"{gas}_budget"].load()
     everything = table.sum("ecosystem", keep_attrs=True).expand_dims(ecosystem=["all"])
     members = xr.concat([table, everything], dim="ecosystem").transpose(*table.dims)
-    inflation = float(product.attrs.get(INFLATION, 1.0))
+    inflation = float(product.attrs.get(budgets.INFLATION, 1.0))
     yearly = budgets.annual(members)
     return Totals(
         monthly=pages.Interval(*budgets.interval(members, LEVEL, inflation)),
@@ -161,8 +160,9 @@ def _record(
         model=model,
         citation=f"ch4grid {__version__}: {recipe.title}, version {version}.",
         lineage=(
-            "Measured tower fluxes and gridded drivers; causal prior by PCMCI+; ensemble of causal temporal graph attention "
-            f"networks ({model}); predicted for every cell and ecosystem class; intervals calibrated on held-out clusters."
+            "Measured tower fluxes and gridded drivers; causal prior by PCMCI+; ensemble of causal temporal graph "
+            f"attention networks ({model}); predicted for every cell and ecosystem class; intervals calibrated on "
+            "held-out clusters."
         ),
         software=software(),
     )

@@ -252,16 +252,15 @@ def _of_other_branch(loc: tuple[int | str, ...], document: dict[str, Any]) -> bo
 
 def _place(loc: tuple[int | str, ...], document: dict[str, Any]) -> str:
     """The path of a key as a user would write it: union tags, which pydantic inserts, are left out."""
-    place, node = "", document
+    place = ""
+    node: object = document
     for step in loc:
         if isinstance(step, int):
             place += f"[{step}]"
             node = node[step] if isinstance(node, list) and step < len(node) else None
-        elif isinstance(node, dict) and (step in node or step == loc[-1]):
-            place += f".{step}" if place else str(step)
-            node = node.get(step)
-        elif step == loc[-1] and node is None:
-            place += f".{step}"
+        elif (isinstance(node, dict) and step in node) or step == loc[-1]:
+            place += f".{step}" if place else step
+            node = node.get(step) if isinstance(node, dict) else None
     return place
 
 

@@ -9,7 +9,9 @@ from ch4grid.graph import CausalGraph
 def graph(seed: int = 0) -> CausalGraph:
     rng = np.random.default_rng(seed)
     probability = rng.uniform(0, 1, (2, 4, 3, 2)).round(6)
-    return CausalGraph(("tas", "pr", "evi"), "ch4_flux", ("urban", "upland"), probability, {"sites": ["A"]})
+    return CausalGraph(
+        ("tas", "pr", "evi"), "ch4_flux", ("urban", "upland"), probability, {"sites": ["A"]}
+    )
 
 
 @given(st.integers(0, 1000))
@@ -24,7 +26,9 @@ def test_json_gives_the_graph_back(seed: int) -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 10), st.floats(0, 1))
-def test_parents_are_the_most_probable_links_above_the_floor(seed: int, top: int, floor: float) -> None:
+def test_parents_are_the_most_probable_links_above_the_floor(
+    seed: int, top: int, floor: float
+) -> None:
     found = graph(seed).parents("upland", "ch4_flux", top=top, floor=floor)
     table = graph(seed).probability[1, 3]
     admissible = np.sort(table[table >= floor])[::-1]

@@ -32,7 +32,9 @@ def test_fingerprints_follow_the_content(tmp_path: Path) -> None:
     assert first != second
 
 
-def test_an_interrupted_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file"
     write_atomic(path, b"old")
 

@@ -12,7 +12,7 @@ import xarray as xr
 from ch4grid.drivers.units import named
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid, great_circle_km
-from ch4grid.regrid import conservative
+from ch4grid.regridding import conservative
 from ch4grid.schema import check_drivers
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import DYNAMIC, STATIC, VARIABLES, Variable, months

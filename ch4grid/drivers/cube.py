@@ -15,7 +15,9 @@ from ch4grid.stores import sha256_json, unwritable
 FORMAT = 1
 
 
-def year_key(sources: Sequence[dict[str, object]], resolution: float, inputs: dict[str, str]) -> str:
+def year_key(
+    sources: Sequence[dict[str, object]], resolution: float, inputs: dict[str, str]
+) -> str:
     """The name of a year of drivers: a digest of the sources as written, the grid and the input files."""
     return sha256_json([FORMAT, list(sources), resolution, sorted(inputs.values())])[:16]
 
@@ -56,6 +58,11 @@ def open_years(folders: Sequence[Path]) -> xr.Dataset:
     years = [xr.open_zarr(folder, consolidated=False, chunks=None) for folder in folders]
     statics = [str(n) for n in years[-1].data_vars if "time" not in years[-1][n].dims]
     dynamic = xr.concat(
-        [y.drop_vars(statics) for y in years], dim="time", coords="minimal", compat="override", join="exact"
+        [y.drop_vars(statics) for y in years],
+        dim="time",
+        coords="minimal",
+        compat="override",
+        join="exact",
     )
-    return dynamic.assign({n: years[-1][n] for n in statics})
+    whole: xr.Dataset = dynamic.assign({n: years[-1][n] for n in statics})
+    return whole

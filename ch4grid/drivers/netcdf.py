@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from ch4grid.errors import InputError
-from ch4grid.regrid import latitude_edges, longitude_edges
+from ch4grid.regridding import latitude_edges, longitude_edges
 
 # Names that files give to the axes, and ours.
 AXES = {

@@ -11,7 +11,7 @@ from ch4grid.drivers.era5 import ERA5
 from ch4grid.drivers.gridded import Gridded, Native
 from ch4grid.drivers.modis import MODIS
 from ch4grid.grid import Grid
-from ch4grid.regrid import conservative
+from ch4grid.regridding import conservative
 from ch4grid.stores import Workspace
 from ch4grid.twin import Twin
 from ch4grid.vocabulary import AREA_LAYERS

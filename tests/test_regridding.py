@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ch4grid.errors import InputError, RunError
 from ch4grid.grid import Grid
-from ch4grid.regrid import conservative, exact_weights, latitude_edges, longitude_edges
+from ch4grid.regridding import conservative, exact_weights, latitude_edges, longitude_edges
 
 DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 REFERENCE = DATA / "esmf_reference"
@@ -149,7 +149,7 @@ def test_blocks_and_lazy_input_do_not_change_the_result(monkeypatch):
         dims=("time", "latitude", "longitude"),
     )
     whole, _ = conservative(data, Grid(15.0))
-    monkeypatch.setattr("ch4grid.regrid.BLOCK_VALUES", 19 * 36 * 2)
+    monkeypatch.setattr("ch4grid.regridding.BLOCK_VALUES", 19 * 36 * 2)
     parts, _ = conservative(data.chunk(time=3), Grid(15.0))
     assert whole.dtype == np.float32
     xr.testing.assert_identical(whole, parts)

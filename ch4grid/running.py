@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import xarray as xr
 
@@ -10,10 +10,12 @@ from ch4grid import budgets, catalog, cube, ledger, publication, training
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers, open_workers
 from ch4grid.errors import InputError, RecipeError
+from ch4grid.evaluation import KINDS, SplitKind, fitters
+from ch4grid.evaluation import benchmark as score_models
 from ch4grid.grid import Grid
 from ch4grid.inference import CheckpointPlugin, Region, loaded, predict_region
 from ch4grid.models import Checkpoint
-from ch4grid.plan import Plan, plan
+from ch4grid.planning import Plan, plan
 from ch4grid.progress import Report, silent
 from ch4grid.recipe import ModelCheckpoint, ModelFile, Recipe
 from ch4grid.stores import Workspace
@@ -168,11 +170,11 @@ def benchmark(
     Raises:
         RecipeError: A model or split is unknown.
     """
-    from ch4grid import evaluation
-
+    if split not in KINDS:
+        raise RecipeError("unknown split", where="--split", expected=", ".join(KINDS), found=split)
     assembly = Assembly(recipe, workspace)
     samples = assembly.samples()
-    fitters = evaluation.fitters(
+    named = fitters(
         models,
         gas=recipe.gas_row,
         model=recipe.model,
@@ -180,11 +182,11 @@ def benchmark(
         seed=_seed(recipe),
     )
     with open_workers(cluster, report) as workers:
-        return evaluation.benchmark(
+        return score_models(
             samples,
             assembly.series(samples),
-            fitters,
-            split,
+            named,
+            cast(SplitKind, split),
             gas=recipe.gas_row,
             seed=_seed(recipe),
             groups=QUICK_GROUPS if quick else None,
@@ -316,7 +318,7 @@ def _spec(
         parts=todo.parts,
         gas=recipe.gas_row,
         static_fraction="time" not in areas["ecosystem_fraction"].dims,
-        attributes={publication.INFLATION: f"{checkpoint.calibration['inflation']:.6g}"},
+        attributes={budgets.INFLATION: f"{checkpoint.calibration['inflation']:.6g}"},
     )
 
 

@@ -24,7 +24,6 @@ from ch4grid.models.spatial import Places, distance_km
 from ch4grid.uncertainty import (
     Calibration,
     mean_distance_of,
-    mean_flux,
     threshold,
 )
 from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, Gas
@@ -383,7 +382,7 @@ def _judge(
     cluster = np.broadcast_to(ensemble.clusters[:, None], there.shape)[there]
     calibration = Calibration.fit(location, scale, observed, cluster)
     flux = ASINH_SCALE_NMOL * np.sinh(observed)
-    mean = mean_flux(location, scale).mean(axis=0)
+    mean = calibration.apply(location, scale).mean.mean(axis=0)
     return calibration, {
         "split": split,
         "n": len(observed),

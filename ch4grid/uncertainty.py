@@ -4,7 +4,7 @@ Months of a tower and towers of a cluster are not independent, so everything her
 come in asinh space, y* = asinh(y / 10 nmol m-2 s-1), and leave in nmol m-2 s-1.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,11 +70,11 @@ class Calibration:
         """
         score = np.abs(observed - location.mean(axis=0)) / total_spread(location, scale)
         found = np.maximum.accumulate([_grouped(score, cluster, level) for level in LEVELS])
-        return cls(
-            factors=(float(found[0]), float(found[1]), float(found[2])),
-            inflation=budget_inflation(mean_flux(location, scale), _flux(observed), cluster),
-            clusters=len(np.unique(cluster)),
+        draft = cls(
+            (float(found[0]), float(found[1]), float(found[2])), 1.0, len(np.unique(cluster))
         )
+        mean = mean_flux(location, scale * draft.stretch)
+        return replace(draft, inflation=budget_inflation(mean, _flux(observed), cluster))
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Calibration":
@@ -86,6 +86,11 @@ class Calibration:
         """The calibration as a JSON object."""
         return asdict(self) | {"factors": list(self.factors)}
 
+    @property
+    def stretch(self) -> float:
+        """How much wider the calibrated law is than the ensemble says, at least one."""
+        return max(1.0, self.factors[-1] / float(ndtri(0.5 + LEVELS[-1] / 2)))
+
     def interval(
         self, location: AnyFloats, scale: AnyFloats, level: float
     ) -> tuple[Floats, Floats]:
@@ -95,14 +100,17 @@ class Calibration:
         return centre - half, centre + half
 
     def apply(self, location: AnyFloats, scale: AnyFloats) -> Calibrated:
-        """Mean per member, quantiles and variance from members (member, ...) in asinh space; NaN stays NaN."""
+        """Mean per member, quantiles and variance from members (member, ...) in asinh space; NaN stays NaN.
+
+        The mean is retransformed with the calibrated scale: a law that is too narrow would put it too near the median.
+        """
         centre, spread = location.mean(axis=0, dtype=np.float64), total_spread(location, scale)
         half, most, nine = (factor * spread for factor in self.factors)
         ends = [centre + d for d in (-nine, -most, -half, 0.0, half, most, nine)]
         # The standard deviation of a normal law with the calibrated 90 % interval.
-        deviation = np.minimum(nine / ndtri(0.95), LARGEST_SPREAD)
+        deviation = np.minimum(nine / ndtri(0.5 + LEVELS[-1] / 2), LARGEST_SPREAD)
         return Calibrated(
-            mean=mean_flux(location, scale),
+            mean=mean_flux(location, scale * self.stretch),
             quantile=_flux(np.stack(ends)),
             variance=_flux_variance(centre, deviation),
         )

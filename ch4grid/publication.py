@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from ch4grid import __version__, budgets, catalog, ledger, pages
-from ch4grid.models import Checkpoint
 from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from ch4grid.models import Checkpoint
 
 LEVEL = 0.9
 # Packages whose version can change a value.
@@ -51,7 +53,7 @@ def totals(product: xr.Dataset, gas: str) -> Totals:
 
 
 def publish_model(
-    recipe: Recipe, workspace: Workspace, folder: Path, checkpoint: Checkpoint
+    recipe: Recipe, workspace: Workspace, folder: Path, checkpoint: "Checkpoint"
 ) -> str:
     """Publish the model in the catalog and return the id of its Item."""
     identifier = f"{checkpoint.architecture}-{recipe.gas}-{checkpoint.digest[:8]}"
@@ -84,7 +86,7 @@ def publish_years(
     years: tuple[int, ...],
     *,
     model: str,
-    checkpoint: Checkpoint,
+    checkpoint: "Checkpoint",
     version: int,
     difference: Path | None = None,
 ) -> None:
@@ -197,7 +199,7 @@ def _page(
     store: Path,
     files: Mapping[str, Path],
     record: catalog.ProductRecord,
-    checkpoint: Checkpoint,
+    checkpoint: "Checkpoint",
 ) -> pages.ProductPage:
     return pages.ProductPage(
         title=recipe.title,

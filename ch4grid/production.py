@@ -1,0 +1,173 @@
+"""Making a product: fit the model if it is not there, predict and write regions on workers, publish whole years.
+
+This is where torch is loaded; planning and a run that has nothing to do stay clear of it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import xarray as xr
+
+from ch4grid import budgets, cube, publication, training
+from ch4grid.assembly import Assembly
+from ch4grid.cluster import Workers
+from ch4grid.errors import RecipeError
+from ch4grid.grid import Grid
+from ch4grid.inference import CheckpointPlugin, Region, loaded, predict_region
+from ch4grid.models import Checkpoint
+from ch4grid.planning import Plan
+from ch4grid.recipe import ModelCheckpoint, ModelFile, Recipe
+from ch4grid.stores import Workspace
+from ch4grid.vocabulary import Gas
+
+
+@dataclass(frozen=True)
+class Job:
+    """One region and year, as it travels to a worker: paths and numbers only."""
+
+    store: Path
+    checkpoint: Path
+    region: Region
+    year: int
+    gas: Gas
+    device: str
+
+
+def trained(recipe: Recipe, workspace: Workspace, todo: Plan, workers: Workers) -> Path:
+    """The folder of the checkpoint, fitted now unless it is there."""
+    if todo.trained:
+        return todo.model
+    assembly = Assembly(recipe, workspace)
+    samples, training_settings = assembly.samples(), recipe.training
+    if training_settings is None or isinstance(recipe.model, ModelCheckpoint | ModelFile):
+        raise RecipeError("the recipe does not train a model", where="model", found=recipe.model)
+    checkpoint = training.fit(
+        samples,
+        assembly.series(samples),
+        gas=recipe.gas_row,
+        model=recipe.model,
+        discovery=recipe.discovery.settings,
+        folds=training_settings.folds,
+        fold_members=training_settings.fold_members,
+        seed=training_settings.seed,
+        mapper=lambda function, tasks: workers.map(
+            function.__name__.replace("_", " "), function, tasks
+        ),
+        neighbour_distances=assembly.neighbour_distances(samples),
+    )
+    checkpoint.save(todo.model)
+    return todo.model
+
+
+def make(
+    recipe: Recipe, workspace: Workspace, todo: Plan, folder: Path, workers: Workers, device: str
+) -> None:
+    """Predict and write every region of the years to make; a year is published in the store when it is whole."""
+    years = [y.year for y in todo.years if y.action == "make"]
+    if not years:
+        return
+    assembly, checkpoint, grid = (
+        Assembly(recipe, workspace),
+        Checkpoint.load(folder),
+        recipe.product_grid,
+    )
+    areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
+    spec = _spec(recipe, todo, checkpoint, areas)
+    cube.create(todo.store, spec, grid, _planes(grid, areas))
+    cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
+    workers.plug(CheckpointPlugin(folder))
+    normals = assembly.normals(recipe.normals_period)
+    jobs = []
+    for year in years:
+        region = Region(
+            drivers=assembly.memory_of(year),
+            areas=assembly.areas(year),
+            normals=normals,
+            scenario=recipe.scenarios[todo.scenario],
+            resolution=grid.resolution,
+        )
+        jobs += [
+            Job(todo.store, folder, region.at(tile), year, recipe.gas_row, _device(device))
+            for tile in grid.tiles()
+            if cube.staged(todo.store, year, tile) is None
+        ]
+    workers.map("predict regions", write_region, jobs)
+    for done, year in enumerate(years, start=1):
+        cube.finish(todo.store, year)
+        workers.report("verify and publish years", done, len(years))
+
+
+def write_region(job: Job) -> None:
+    """One task of a worker: predict a region and year, bring it to the product's variables, write its objects."""
+    flux = predict_region(loaded(job.checkpoint), job.region, gas=job.gas, device=job.device)
+    grid, tile = Grid(job.region.resolution), job.region.tile
+    block = cube.cell_block(flux, grid, tile, gas=job.gas)
+    table = budgets.budget(flux, block[f"{job.gas.flux}_member"], budgets.regions(grid), grid, tile)
+    cube.write_block(job.store, block, table, year=job.year, tile=tile)
+
+
+def tell(recipe: Recipe, workspace: Workspace, todo: Plan, folder: Path) -> None:
+    """Publish in the catalog the years that are in the store but not there yet."""
+    checkpoint = Checkpoint.load(folder)
+    model = publication.publish_model(recipe, workspace, folder, checkpoint)
+    difference = None
+    if todo.previous is not None:
+        old = workspace.output / recipe.product / f"v{todo.previous}" / todo.store.name
+        if (old / "zarr.json").is_file():
+            difference = cube.write_difference(old, todo.store, todo.version_reason)[0]
+    publication.publish_years(
+        recipe,
+        workspace,
+        todo.store,
+        tuple(y.year for y in todo.years if y.action != "done"),
+        model=model,
+        checkpoint=checkpoint,
+        version=todo.version,
+        difference=difference,
+    )
+
+
+def _spec(
+    recipe: Recipe, todo: Plan, checkpoint: Checkpoint, areas: xr.Dataset
+) -> cube.ProductSpec:
+    return cube.ProductSpec(
+        name=recipe.product,
+        title=recipe.title,
+        summary=recipe.summary or recipe.title,
+        version=todo.version,
+        scenario=todo.scenario,
+        first_year=min(recipe.period[0], *(y.year for y in todo.years)),
+        members=len(checkpoint.members),
+        recipe=recipe.resolved(),
+        checkpoint=checkpoint.digest,
+        graph=checkpoint.graph.to_json(),
+        parts=todo.parts,
+        gas=recipe.gas_row,
+        static_fraction="time" not in areas["ecosystem_fraction"].dims,
+        attributes={budgets.INFLATION: f"{checkpoint.calibration['inflation']:.6g}"},
+    )
+
+
+def _planes(grid: Grid, areas: xr.Dataset) -> xr.Dataset:
+    planes = areas[["land_fraction"]].assign(region_fraction=budgets.regions(grid))
+    static = "time" not in areas["ecosystem_fraction"].dims
+    return planes.assign(ecosystem_fraction=areas["ecosystem_fraction"]) if static else planes
+
+
+def _device(name: str) -> str:
+    """`cuda` or `cpu`.
+
+    Raises:
+        RecipeError: The device is unknown or not there.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not there):
+        raise RecipeError(
+            "no such device",
+            where="--device",
+            expected="auto, cpu" + (" or cuda" if there else "; no CUDA device was found"),
+            found=name,
+        )
+    return "cuda" if name != "cpu" and there else "cpu"

@@ -132,6 +132,7 @@ def train(
         )
     todo = plan(recipe, workspace, years=[recipe.training.period[1]] if recipe.training else None)
     from ch4grid import production  # heavy: torch
+    from ch4grid.models import Checkpoint
 
     with open_workers(cluster, report) as workers:
         folder = production.trained(recipe, workspace, todo, workers)

@@ -112,7 +112,7 @@ def fit(
         gas: The gas.
         model: Settings of the model.
         discovery: Settings of discovery.
-        folds: Groups of clusters left out in turn.
+        folds: Groups of clusters left out in turn; 0 leaves the checkpoint uncalibrated, for benchmarks of its mean.
         fold_members: Members fitted in each fold.
         seed: Seed of everything random.
         mapper: Maps a module-level function over picklable tasks, in order.
@@ -125,8 +125,10 @@ def fit(
     ensemble = _ensemble(
         samples, series, gas, model, discovery, seed, neighbour_distances, discoverer
     )
-    out = grouped_folds(ensemble.clusters, folds, seed, ecosystem=class_codes(ensemble.samples))
     everyone = np.arange(len(ensemble.clusters))
+    if folds == 0:
+        return _fit_parts(ensemble, [everyone], [model.members], mapper)[0]
+    out = grouped_folds(ensemble.clusters, folds, seed, ecosystem=class_codes(ensemble.samples))
     parts = [everyone, *(np.flatnonzero(out != k) for k in range(folds))]
     checkpoints = _fit_parts(ensemble, parts, [model.members] + [fold_members] * folds, mapper)
     predicted = _out_of_fold(ensemble, checkpoints[1:], parts[1:])

@@ -116,6 +116,12 @@ class Calibration:
         )
 
 
+# The ensemble taken at its word: intervals of a normal law with the total spread.
+UNCALIBRATED = Calibration(
+    factors=(float(ndtri(0.75)), float(ndtri(0.9)), float(ndtri(0.95))), inflation=1.0, clusters=0
+)
+
+
 def total_spread(location: AnyFloats, scale: AnyFloats) -> Floats:
     """Standard deviation (...) of the mixture of Laplace laws of the members: mean(2 b^2) + var(mu)."""
     within = 2.0 * (scale.astype(np.float64) ** 2).mean(axis=0)

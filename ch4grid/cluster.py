@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from ch4grid.errors import RecipeError, RunError
@@ -45,7 +46,7 @@ class Workers:
         """
         from distributed import as_completed
 
-        futures = self.client.map(function, list(items), pure=False, retries=0)
+        futures = self.client.map(partial(_alone, function), list(items), pure=False, retries=0)
         for done, future in enumerate(as_completed(futures), start=1):
             failure = future.exception()
             if failure is not None:
@@ -58,6 +59,14 @@ class Workers:
     def plug(self, plugin: Any) -> None:
         """Set a plugin up on every worker, now and later ones."""
         self.client.register_plugin(plugin)
+
+
+def _alone(function: Callable[[T], R], item: T) -> R:
+    """The function's result, its linear algebra on one thread: sums are then added in the same order on every machine."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return function(item)
 
 
 @contextmanager
@@ -125,7 +134,9 @@ def _local(workers: int) -> Any:
         n_workers=workers,
         threads_per_worker=1,
         processes=workers > 1,
-        dashboard_address=None,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
         memory_limit=0,
         silence_logs=False,
     )

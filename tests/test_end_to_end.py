@@ -114,9 +114,10 @@ def test_every_missing_flux_has_a_reason_and_every_flux_none_of_these(made: Path
 
 
 def test_the_same_run_again_does_nothing(copy: Path) -> None:
-    before = objects(copy / "products")
+    parts = [copy / "products" / name for name in ("ch4-small", "catalog", "models")]
+    before = [objects(part) for part in parts]
     assert make(copy).made == ()
-    assert objects(copy / "products") == before
+    assert [objects(part) for part in parts] == before
 
 
 def test_a_new_year_leaves_every_earlier_object_as_it_was(copy: Path) -> None:

@@ -181,7 +181,7 @@ def _optimise(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=0.1
+        optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=max(0.1, 2 / config.steps)
     )
     best, kept, kept_at = np.inf, _state(network), 0
     for step in range(1, config.steps + 1):

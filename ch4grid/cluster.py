@@ -62,7 +62,7 @@ class Workers:
 
 
 def _alone(function: Callable[[T], R], item: T) -> R:
-    """The function's result, its linear algebra on one thread: sums are then added in the same order on every machine."""
+    """The function's result, its linear algebra on one thread: sums then run in the same order wherever it runs."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):

@@ -19,7 +19,7 @@ from ch4grid.models.config import CTGATConfig
 from ch4grid.models.ctgat import CTGAT, Group, bank_table, groups_of, memory, parent_lists
 from ch4grid.models.head import Prediction
 from ch4grid.models.losses import Measured, distance, loss, month_weights
-from ch4grid.models.magnitude import Moments, fit_magnitude
+from ch4grid.models.magnitude import Moments, fit_magnitude, magnitude_limits
 from ch4grid.models.samples import Points, Scaler, Targets
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
 from ch4grid.models.windows import Windows
@@ -108,7 +108,9 @@ def fit_member(task: FitTask) -> Member:
         features = task.scaler.static_features(task.points)
         moments = Moments.of(task.targets)
         ridge = fit_magnitude(moments, features, task.cluster, drawn)
+        limits = magnitude_limits(moments, task.points.ecosystem, drawn)
         network.head.ridge.copy_(torch.from_numpy(ridge))
+        network.head.limits.copy_(torch.from_numpy(limits))
         windows = Windows.of(task.targets.weight)
         rows = windows.points(task.points)
         batch = _Batch(
@@ -181,7 +183,10 @@ def _optimise(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=config.learning_rate, total_steps=config.steps, pct_start=max(0.1, 2 / config.steps)
+        optimiser,
+        max_lr=config.learning_rate,
+        total_steps=config.steps,
+        pct_start=max(0.1, 2 / config.steps),
     )
     best, kept, kept_at = np.inf, _state(network), 0
     for step in range(1, config.steps + 1):

@@ -23,6 +23,8 @@ HALF_TRUST_MONTHS = 6.0
 # Variation below this, in asinh space, is noise around zero.
 SMALLEST_AMPLITUDE = 0.01
 SHRINK_AMPLITUDE_MONTHS = 6.0
+# A place may lie this far beyond the towers of its class, in asinh space (a factor of 1.6 for large fluxes) and log.
+BEYOND = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,27 @@ def fit_magnitude(
         _ridge(design, target, cluster, trust) for target in (moments.level, moments.log_amplitude)
     ]
     return np.stack(rows).astype(np.float32)
+
+
+def magnitude_limits(moments: Moments, ecosystem: Integers, weights: Floats) -> NDArray[np.float32]:
+    """Lowest and highest level, lowest and highest log amplitude (4, E) that a place of each class may have.
+
+    A regression on forty towers is linear for ever, and the flux is exponential in it: without limits a hot or wet
+    corner of the globe that no tower knows would carry the budget. A class without towers gets the limits of all.
+
+    Args:
+        moments: Level and log amplitude of the towers (S).
+        ecosystem: Classes of the towers (S).
+        weights: How often each tower was drawn (S), 0 if not at all.
+    """
+    seen = (weights > 0) & (moments.trust > 0)
+    rows = []
+    for code in range(len(ECOSYSTEMS)):
+        own = seen & (ecosystem == code)
+        used = own if own.any() else seen
+        spans = (moments.level[used], moments.log_amplitude[used])
+        rows.append([end for v in spans for end in (v.min() - BEYOND, v.max() + BEYOND)])
+    return np.asarray(rows, dtype=np.float32).T.copy()
 
 
 def _ridge(design: Floats, target: Floats, cluster: Integers, trust: Floats) -> Floats:

@@ -19,7 +19,7 @@ from ch4grid.models.config import CTGATConfig
 from ch4grid.models.ctgat import CTGAT, Group, bank_table, groups_of, memory, parent_lists
 from ch4grid.models.head import Prediction
 from ch4grid.models.losses import Measured, distance, loss, month_weights
-from ch4grid.models.magnitude import Moments, fit_magnitude, magnitude_limits
+from ch4grid.models.magnitude import Moments, fit_magnitude, flux_limits
 from ch4grid.models.samples import Points, Scaler, Targets
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
 from ch4grid.models.windows import Windows
@@ -108,7 +108,7 @@ def fit_member(task: FitTask) -> Member:
         features = task.scaler.static_features(task.points)
         moments = Moments.of(task.targets)
         ridge = fit_magnitude(moments, features, task.cluster, drawn)
-        limits = magnitude_limits(moments, task.points.ecosystem, drawn)
+        limits = flux_limits(task.targets, task.points.ecosystem, drawn)
         network.head.ridge.copy_(torch.from_numpy(ridge))
         network.head.limits.copy_(torch.from_numpy(limits))
         windows = Windows.of(task.targets.weight)

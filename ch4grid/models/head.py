@@ -1,10 +1,10 @@
 """The head: a level and an amplitude from place alone, a pattern in time from the state, a Laplace law and quantiles.
 
-    mu = m + k 3 tanh(o / 3),   b = k exp(s),   k = exp(log-amplitude),   quantiles by cumulative softplus around mu
+    mu = m + k o,   b = k exp(s),   k = exp(log-amplitude),   quantiles by cumulative softplus around mu
 
 Splitting magnitude from pattern is the largest published gain at unseen towers (methods 0, item 3). The magnitude rests
-on a ridge regression fitted in closed form, which a network may only nudge: forty places cannot teach it more. Level
-and amplitude stay within what the towers of the class have shown, and the pattern within three amplitudes.
+on a ridge regression fitted in closed form, which a network may only nudge: forty places cannot teach it more. The
+location stays within what the months of the class have shown.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,6 @@ from ch4grid.vocabulary import ECOSYSTEMS
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Largest correction of level and log amplitude that the network may make to the ridge regression.
 NUDGE = 0.3
-# Largest departure from the level, in amplitudes.
-LARGEST_PATTERN = 3.0
 # Bounds of the log of scale over amplitude.
 LOG_SCALE = (-3.0, 1.5)
 
@@ -61,8 +59,8 @@ class Head(nn.Module):
         super().__init__()
         # Rows: level, log amplitude. Columns: static features, then the intercept.
         self.register_buffer("ridge", torch.zeros(2, features + 1))
-        # Rows: lowest and highest level, lowest and highest log amplitude. Columns: classes.
-        unlimited = torch.tensor([-torch.inf, torch.inf]).repeat(2)[:, None]
+        # Rows: lowest and highest location. Columns: classes.
+        unlimited = torch.tensor([-torch.inf, torch.inf])[:, None]
         self.register_buffer("limits", unlimited.repeat(1, len(ECOSYSTEMS)))
         self.nudge = nn.Linear(static, 2)
         last = nn.Linear(2 * width, 2 + len(QUANTILES))
@@ -79,12 +77,10 @@ class Head(nn.Module):
     ) -> Prediction:
         """The law of the flux from state (S, T, D), embedding (S, G) and static features (S, F)."""
         magnitude = features @ self.ridge[:, :-1].T + self.ridge[:, -1]
-        magnitude = magnitude + NUDGE * torch.tanh(self.nudge(embedding))
-        level, log_amplitude = self._limited(magnitude, features).unbind(-1)
+        level, log_amplitude = (magnitude + NUDGE * torch.tanh(self.nudge(embedding))).unbind(-1)
         amplitude = log_amplitude.exp()[:, None]
         out = self.pattern(state)
-        pattern = LARGEST_PATTERN * torch.tanh(out[..., 0] / LARGEST_PATTERN)
-        location = level[:, None] + amplitude * pattern
+        location = self._limited(level[:, None] + amplitude * out[..., 0], features)
         scale = amplitude * out[..., 1].clamp(*LOG_SCALE).exp()
         return Prediction(
             location=location,
@@ -95,11 +91,11 @@ class Head(nn.Module):
             attention=attention,
         )
 
-    def _limited(self, magnitude: Tensor, features: Tensor) -> Tensor:
-        """Level and log amplitude (S, 2) held within the limits of the class."""
+    def _limited(self, location: Tensor, features: Tensor) -> Tensor:
+        """The location (S, T) held within the limits of the class."""
         code = features[:, -len(ECOSYSTEMS) :].argmax(dim=-1)
-        low, high = self.limits[::2, code].T, self.limits[1::2, code].T
-        return torch.maximum(torch.minimum(magnitude, high), low)
+        low, high = self.limits[:, code, None]
+        return torch.maximum(torch.minimum(location, high), low)
 
 
 def _quantiles(location: Tensor, scale: Tensor, raw: Tensor) -> Tensor:

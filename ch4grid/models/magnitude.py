@@ -1,7 +1,7 @@
 """Level and amplitude of the flux at a place: ridge regressions on static features, fitted in closed form.
 
-With forty towers the penalty is everything, so it is chosen by leaving out one cluster of towers at a time, among the
-training towers of the fold only (methods 3.7, stage I). Classes are shrunk towards the mean of all towers.
+With forty towers the penalty is everything, so that of the level is chosen by leaving out one cluster of towers at a
+time, among the training towers of the fold only (methods 3.7, stage I). Classes are shrunk towards the mean of all.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+AMPLITUDE_PENALTY = 1e4
 # A class is believed against the mean of all towers like so many towers.
 CLASS_PENALTY = 0.3
 # A tower is half believed after this many months.
@@ -23,8 +24,6 @@ HALF_TRUST_MONTHS = 6.0
 # Variation below this, in asinh space, is noise around zero.
 SMALLEST_AMPLITUDE = 0.01
 SHRINK_AMPLITUDE_MONTHS = 6.0
-# A place may lie this far beyond the towers of its class, in asinh space (a factor of 1.6 for large fluxes) and log.
-BEYOND = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,30 +67,29 @@ def fit_magnitude(
     """
     design = np.concatenate([features, np.ones((len(features), 1))], axis=1, dtype=np.float64)
     trust = moments.trust * weights
-    rows = [
-        _ridge(design, target, cluster, trust) for target in (moments.level, moments.log_amplitude)
-    ]
-    return np.stack(rows).astype(np.float32)
+    # An amplitude multiplies a departure that is exponentiated afterwards: only the class may move it.
+    amplitude = _solve(design, moments.log_amplitude, trust, AMPLITUDE_PENALTY)
+    return np.stack([_ridge(design, moments.level, cluster, trust), amplitude]).astype(np.float32)
 
 
-def magnitude_limits(moments: Moments, ecosystem: Integers, weights: Floats) -> NDArray[np.float32]:
-    """Lowest and highest level, lowest and highest log amplitude (4, E) that a place of each class may have.
+def flux_limits(targets: Targets, ecosystem: Integers, weights: Floats) -> NDArray[np.float32]:
+    """Lowest and highest location (2, E) in asinh space that a month of each class may have.
 
-    A regression on forty towers is linear for ever, and the flux is exponential in it: without limits a hot or wet
-    corner of the globe that no tower knows would carry the budget. A class without towers gets the limits of all.
+    A network is free beyond its towers and the flux is exponential in what it says: without limits a hot or wet corner
+    of the globe that no tower knows would carry the budget. The limits are what the months of the class have shown, as
+    for any tree model; a class without towers gets those of all towers.
 
     Args:
-        moments: Level and log amplitude of the towers (S).
+        targets: Measured months (S, T).
         ecosystem: Classes of the towers (S).
         weights: How often each tower was drawn (S), 0 if not at all.
     """
-    seen = (weights > 0) & (moments.trust > 0)
+    seen = (targets.weight > 0) & (weights > 0)[:, None]
     rows = []
     for code in range(len(ECOSYSTEMS)):
-        own = seen & (ecosystem == code)
-        used = own if own.any() else seen
-        spans = (moments.level[used], moments.log_amplitude[used])
-        rows.append([end for v in spans for end in (v.min() - BEYOND, v.max() + BEYOND)])
+        own = seen & (ecosystem == code)[:, None]
+        months = targets.transformed[own if own.any() else seen]
+        rows.append((months.min(), months.max()))
     return np.asarray(rows, dtype=np.float32).T.copy()
 
 

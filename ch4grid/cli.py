@@ -7,17 +7,24 @@ paragraph on standard error, never in a traceback.
 import json
 import logging
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ch4grid import __version__
-from ch4grid.errors import Ch4gridError, InputError
+from ch4grid.errors import Ch4gridError, InputError, RunError
 from ch4grid.progress import reporting
-from ch4grid.stores import Workspace
+from ch4grid.stores import Workspace, write_atomic
+
+logger = logging.getLogger("ch4grid.cli")
+
+# Exit code with which typer answers Ctrl-C.
+INTERRUPTED = 130
+STOPPED = RunError("stopped by the user", fix="What was published stays; a rerun goes on")
 
 app = typer.Typer(
     name="ch4grid",
@@ -50,24 +57,50 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 def main() -> None:
     """Entry point of the console script."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if not sys.warnoptions:  # warnings of libraries are for developers, who ask for them with -W
+        warnings.simplefilter("ignore")
     try:
         app(standalone_mode=True)
-    except Ch4gridError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
-            f"ch4grid: {error}"
-        )
-        sys.exit(error.exit_code)
+    except Exception as error:
+        logger.debug("the command ended in an error", exc_info=True)
+        _end(error if isinstance(error, Ch4gridError) else _foreign(error))
     except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "ch4grid: stopped by the user; what was published stays, a rerun goes on."
+        _end(STOPPED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _end(STOPPED)
+        raise
+
+
+def _end(error: Ch4gridError) -> NoReturn:
+    """Leave with the paragraph of an error and its exit code."""
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"ch4grid: {error}")
+    sys.exit(error.exit_code)
+
+
+def _foreign(error: Exception) -> RunError:
+    """The error for an exception that nothing on the way up has put in words."""
+    told = " ".join(str(error).split())[:500]
+    if isinstance(error, OSError) and error.filename is not None:
+        return RunError(
+            "the system refuses to read or write it",
+            where=error.filename,
+            found=error.strerror,
+            fix="Check space and permissions; nothing published was changed",
         )
-        sys.exit(1)
+    return RunError(
+        "an error that should not happen",
+        found=f"{type(error).__name__}: {told}" if told else type(error).__name__,
+        fix="Write `ch4grid --debug` before the command to see the traceback, and report it",
+    )
 
 
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
+    logging.getLogger("ch4grid").setLevel(logging.DEBUG if debug else logging.NOTSET)
     if version:
         _say(__version__)
         raise typer.Exit
@@ -177,7 +210,7 @@ def benchmark(
             report=report,
         )
     if json_file is not None:
-        json_file.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_atomic(json_file, (json.dumps(rows, indent=2) + "\n").encode())
     _say_table(
         rows,
         ("model", "split", "n", "nse", "asinh_nse", "r2", "mae", "rmse", "coverage90", "seconds"),

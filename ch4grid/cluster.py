@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,8 @@ from ch4grid.progress import Report
 T = TypeVar("T")
 R = TypeVar("R")
 
+# How the address of a scheduler begins.
+ADDRESSES = ("tcp://", "tls://", "ws://", "wss://")
 # Seconds within which a scheduler at an address must answer.
 CONNECT_TIMEOUT = 20
 
@@ -42,16 +45,20 @@ class Workers:
             items: Arguments, each small enough to be sent.
 
         Raises:
+            RunError: A worker died over a task.
             Exception: The first exception of a task, unchanged.
         """
-        from distributed import as_completed
+        from distributed import KilledWorker, as_completed
 
-        futures = self.client.map(partial(_alone, function), list(items), pure=False, retries=0)
+        with warnings.catch_warnings():
+            # tasks of a benchmark carry their towers: some 10 MB in all, sent once
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            futures = self.client.map(partial(_alone, function), list(items), pure=False, retries=0)
         for done, future in enumerate(as_completed(futures), start=1):
             failure = future.exception()
             if failure is not None:
                 self.client.cancel(futures)
-                raise failure
+                raise _lost(stage) if isinstance(failure, KilledWorker) else failure
             self.report(stage, done, len(futures))
         results: list[R] = self.client.gather(futures)
         return results
@@ -59,6 +66,16 @@ class Workers:
     def plug(self, plugin: Any) -> None:
         """Set a plugin up on every worker, now and later ones."""
         self.client.register_plugin(plugin)
+
+
+def _lost(stage: str) -> RunError:
+    return RunError(
+        "a worker died over a task and so did those that took it up",
+        where=stage,
+        expected="workers that live to the end of a task",
+        found="a process that was killed, most often for want of memory",
+        fix="Use fewer workers, e.g. --cluster local:1; a rerun goes on where this one ended",
+    )
 
 
 def _alone(function: Callable[[T], R], item: T) -> R:
@@ -86,17 +103,27 @@ def open_workers(spec: str, report: Report) -> Iterator[Workers]:
         yield Workers(client, report)
 
 
+def check(spec: str) -> None:
+    """Refuse what `open_workers` would not understand, before any work.
+
+    Raises:
+        RecipeError: The specification is no number of local workers and no address.
+    """
+    if not spec.startswith(ADDRESSES):
+        _count(spec)
+
+
 @contextmanager
 def _client(spec: str) -> Iterator[Any]:
     from dask import config
     from distributed import Client
 
-    # What matters reaches the user as an error; the comings and goings of workers do not.
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    if spec.startswith(("tcp://", "tls://", "ws://", "wss://")):
+    # What matters reaches the user as an error, also that of a task; Dask's own account of it does not.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if spec.startswith(ADDRESSES):
         try:
             client = Client(spec, timeout=CONNECT_TIMEOUT)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise RunError(
                 "no Dask scheduler answers",
                 where=f"--cluster {spec}",

@@ -24,11 +24,12 @@ class Ch4gridError(Exception):
         fix: str = "",
     ) -> None:
         place = f"{where}: " if str(where) else ""
-        parts = [f"{place}{what}."]
-        parts += [f"Expected {expected}."] if str(expected) else []
-        parts += [f"Found {found}."] if str(found) else []
-        parts += [f"{fix}."] if fix else []
-        super().__init__(" ".join(parts))
+        parts = [f"{place}{what}"]
+        parts += [f"Expected {expected}"] if str(expected) else []
+        parts += [f"Found {found}"] if str(found) else []
+        parts += [fix] if fix else []
+        # a part may be the text of another error; an error that comes from a worker is made again from its text
+        super().__init__(" ".join(f"{part.removesuffix('.')}." for part in parts))
 
 
 class RunError(Ch4gridError):

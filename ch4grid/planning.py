@@ -12,7 +12,7 @@ from ch4grid.assembly import Assembly
 from ch4grid.cube import layout, template
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.recipe import ModelCheckpoint, Recipe
-from ch4grid.stores import Workspace, sha256_json
+from ch4grid.stores import Workspace, sha256_file, sha256_json
 from ch4grid.vocabulary import ECOSYSTEMS
 
 MONTHS = 12
@@ -137,7 +137,7 @@ def plan(
     inputs, missing = _inputs(assembly, wanted)
     model, trained, problems = _model(recipe, workspace, assembly)
     missing += problems
-    parts = _parts(recipe, scenario, model.name)
+    parts = _parts(recipe, scenario, _model_digest(recipe, model))
     decision = cube.next_version(
         workspace.output, recipe.product, cube.Identity(scenario, parts, inputs)
     )
@@ -160,7 +160,7 @@ def plan(
         bytes=round(todo * _year_bytes(recipe) * STORED_SHARE),
         peak_memory=_peak_memory(recipe),
         seconds=_seconds(recipe, todo, trained),
-        missing=tuple(missing),
+        missing=tuple(dict.fromkeys(missing)),
         parts=parts,
         inputs=inputs,
     )
@@ -208,6 +208,13 @@ def _model(
 def _is_checkpoint(folder: Path) -> bool:
     """Whether a checkpoint lies there; it is published whole or not at all."""
     return (folder / "checkpoint.json").is_file()
+
+
+def _model_digest(recipe: Recipe, folder: Path) -> str:
+    """What tells a model from others: for one to be trained the name of its folder, else the digest of its document."""
+    if isinstance(recipe.model, ModelCheckpoint) and _is_checkpoint(folder):
+        return sha256_file(folder / "checkpoint.json")[:16]
+    return folder.name
 
 
 def _parts(recipe: Recipe, scenario: str, model: str) -> dict[str, str]:

@@ -87,7 +87,7 @@ def make(
             resolution=grid.resolution,
         )
         jobs += [
-            Job(todo.store, folder, region.at(tile), year, recipe.gas_row, _device(device))
+            Job(todo.store, folder, region.at(tile), year, recipe.gas_row, device)
             for tile in grid.tiles()
             if cube.staged(todo.store, year, tile) is None
         ]
@@ -154,20 +154,17 @@ def _planes(grid: Grid, areas: xr.Dataset) -> xr.Dataset:
     return planes.assign(ecosystem_fraction=areas["ecosystem_fraction"]) if static else planes
 
 
-def _device(name: str) -> str:
-    """`cuda` or `cpu`.
+def torch_device(name: str) -> str:
+    """`cuda` or `cpu` for `auto`, `cpu` or `cuda`.
 
     Raises:
-        RecipeError: The device is unknown or not there.
+        RecipeError: There is no CUDA device although it is asked for.
     """
     import torch
 
     there = torch.cuda.is_available()
-    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not there):
+    if name == "cuda" and not there:
         raise RecipeError(
-            "no such device",
-            where="--device",
-            expected="auto, cpu" + (" or cuda" if there else "; no CUDA device was found"),
-            found=name,
+            "no CUDA device was found", where="--device", expected="auto or cpu", found=name
         )
     return "cuda" if name != "cpu" and there else "cpu"

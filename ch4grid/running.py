@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from ch4grid import catalog, cube, ledger, publication
 from ch4grid.assembly import Assembly
+from ch4grid.cluster import check as check_cluster
 from ch4grid.cluster import open_workers
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.planning import Plan, plan
@@ -15,6 +16,7 @@ from ch4grid.stores import Workspace
 
 # Groups of clusters left out together by `benchmark --quick`.
 QUICK_GROUPS = 4
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -99,19 +101,22 @@ def run(
         InputError: An input is missing or wrong.
         RunError: The product cannot be written or does not verify.
     """
-    todo = plan(recipe, workspace, years=years, scenario=scenario)
-    if todo.missing:
-        raise InputError(
-            todo.missing[0],
-            fix=f"{len(todo.missing)} input(s) are missing; `ch4grid plan` lists them",
+    check_cluster(cluster)
+    if device not in DEVICES:
+        raise RecipeError(
+            "no such device", where="--device", expected=", ".join(DEVICES), found=device
         )
+    todo = plan(recipe, workspace, years=years, scenario=scenario)
+    _refuse_missing(todo)
     if not todo.complete:
         from ch4grid import production  # heavy: torch
 
+        chosen = production.torch_device(device)
         with cube.lock(todo.store), open_workers(cluster, report) as workers:
             folder = production.trained(recipe, workspace, todo, workers)
-            production.make(recipe, workspace, todo, folder, workers, device)
+            production.make(recipe, workspace, todo, folder, workers, chosen)
             production.tell(recipe, workspace, todo, folder)
+    publication.write_index(workspace)
     return _outcome(recipe, workspace, todo)
 
 
@@ -130,7 +135,9 @@ def train(
             where="model.checkpoint",
             found=recipe.model.checkpoint,
         )
+    check_cluster(cluster)
     todo = plan(recipe, workspace, years=[recipe.training.period[1]] if recipe.training else None)
+    _refuse_missing(todo)
     from ch4grid import production  # heavy: torch
     from ch4grid.models import Checkpoint
 
@@ -160,6 +167,7 @@ def benchmark(
 
     if split not in KINDS:
         raise RecipeError("unknown split", where="--split", expected=", ".join(KINDS), found=split)
+    check_cluster(cluster)
     assembly = Assembly(recipe, workspace)
     samples = assembly.samples()
     named = fitters(
@@ -193,6 +201,17 @@ def verify(store: Path) -> list[str]:
             "no product here", where=store, expected="a folder with zarr.json", found="none"
         )
     return [str(problem) for problem in cube.verify(store)]
+
+
+def _refuse_missing(todo: Plan) -> None:
+    """Refuse to begin what a plan lacks inputs for.
+
+    Raises:
+        InputError: There are missing inputs; the message has the first of them.
+    """
+    if todo.missing:
+        more = f"; {len(todo.missing) - 1} more are missing" if len(todo.missing) > 1 else ""
+        raise InputError(todo.missing[0], fix=f"`ch4grid plan` lists what is missing{more}")
 
 
 def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan) -> Outcome:

@@ -7,6 +7,7 @@ whole.
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -93,10 +94,12 @@ def _replace(path: Path, write: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
         beside.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    except (OSError, RuntimeError) as error:  # the NetCDF library meets a full disk with the latter
+        refused = error if isinstance(error, OSError) else OSError(str(error))
+        raise unwritable(path, refused) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _write_era5(twin: Twin, base: Path, year: int) -> None:

@@ -97,7 +97,8 @@ def drivers(grid: Grid, first_year: int, last_year: int, seed: int = 0) -> xr.Da
     dims = ("time", "latitude", "longitude")
 
     def field(name: str) -> NDArray[np.float32]:
-        return _series(name, place, time, random).T.reshape(-1, rows, columns).astype(np.float32)
+        values = _series(name, place, time, random).T.reshape(-1, rows, columns)
+        return np.clip(values, *DYNAMIC[name].valid_range).astype(np.float32)
 
     cube = {name: (dims, field(name), DYNAMIC[name].attrs) for name in CLIMATE}
     shape = (len(time), rows, columns)

@@ -178,7 +178,8 @@ BUDGET_UNITS = "Tg"
 KG_PER_TG = 1e9
 SECONDS_PER_DAY = 86400.0
 
-# quality_flag: one meaning per cell-month, the first that applies from the end of the list.
+# quality_flag: one meaning per cell-month. Where several apply, the first of these holds: ocean, no_ecosystem,
+# driver_missing (why there is no flux, or part of the drivers), outside_applicability, driver_filled.
 QUALITY_FLAGS: dict[str, int] = {
     "valid": 0,
     "ocean": 1,

@@ -1,7 +1,7 @@
-"""Telling the world about a published year: budget table, thumbnail, page, index and the Items of the catalog.
+"""Telling the world about a published year: budget table, thumbnail, page, the Items of the catalog, and the index.
 
-It reads the published store only, so what people see is what the store holds. The Item comes last: its presence is
-what "published" means.
+It reads the published store only, so what people see is what the store holds. The Item comes after what it refers to:
+its presence is what "published" means. The index page follows the catalog at the end of every run.
 """
 
 from collections.abc import Mapping
@@ -75,7 +75,8 @@ def publish_model(
         software=software(),
         skill=tuple(checkpoint.skill),
     )
-    catalog.publish_model(workspace.catalog, record)
+    with catalog.lock(workspace.catalog):
+        catalog.publish_model(workspace.catalog, record)
     return identifier
 
 
@@ -104,7 +105,7 @@ def publish_years(
     """
     scenario = store.stem
     record = _record(recipe, store, version, scenario, model)
-    with catalog.open_store(store) as product:
+    with catalog.lock(workspace.catalog), catalog.open_store(store) as product:
         found = totals(product, recipe.gas)
         folder = catalog.product_folder(workspace.catalog, recipe.product)
         stem = f"v{version}-{scenario}"
@@ -133,7 +134,16 @@ def publish_years(
                 year,
                 files=written | {"page": page, "thumbnail": thumbnail},
             )
-    _write_index(workspace)
+
+
+def write_index(workspace: Workspace) -> None:
+    """Bring the index page to what the catalog lists; a run that was killed before this leaves it to the next one."""
+    with catalog.lock(workspace.catalog):
+        rows = [r for r in catalog.list_catalog(workspace.catalog) if r["kind"] == "product"]
+        entries = [entry for row in rows for entry in _entries(workspace, row)]
+        pages.write_index(
+            workspace.catalog / "index.html", entries, catalog=workspace.catalog / "catalog.json"
+        )
 
 
 def software() -> dict[str, str]:
@@ -240,14 +250,6 @@ def limits(recipe: Recipe, product: xr.Dataset) -> tuple[str, ...]:
         "Upland fluxes are of the size of the measurement noise; do not read single upland cells.",
         "Urban fluxes overlap with the waste and gas sectors of inventories; do not add them up.",
         "Attention weights are no effects, and nothing here is a causal claim about a single place.",
-    )
-
-
-def _write_index(workspace: Workspace) -> None:
-    rows = [r for r in catalog.list_catalog(workspace.catalog) if r["kind"] == "product"]
-    entries = [entry for row in rows for entry in _entries(workspace, row)]
-    pages.write_index(
-        workspace.catalog / "index.html", entries, catalog=workspace.catalog / "catalog.json"
     )
 
 

@@ -14,7 +14,7 @@ from ch4grid.catalog.records import (
     ProductRecord,
     input_collections,
 )
-from ch4grid.catalog.tree import install, static_catalog
+from ch4grid.catalog.tree import install, lock, static_catalog
 from ch4grid.catalog.validate import validate
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "install",
     "item_folder",
     "list_catalog",
+    "lock",
     "open_store",
     "product_folder",
     "publish_item",

@@ -6,12 +6,13 @@ Every reference between documents, stores and pages is relative, so the output f
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ch4grid.errors import InputError, RunError
-from ch4grid.stores import write_atomic, write_json
+from ch4grid.stores import sweep_partial, unwritable, write_atomic, write_json
 
 Document = dict[str, Any]
 
@@ -38,6 +39,30 @@ def static_catalog() -> Path:
         found="none",
         fix="Reinstall ch4grid",
     )
+
+
+@contextmanager
+def lock(catalog: Path) -> Iterator[None]:
+    """Hold a catalog while it is written: runs of several products and scenarios share it and wait for each other.
+
+    Temporary files of killed runs are swept first. The lock goes with the process that holds it.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    from filelock import FileLock
+
+    held = FileLock(catalog.with_name(f"{catalog.name}.lock"))
+    try:
+        catalog.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except OSError as error:
+        raise unwritable(catalog, error) from error
+    try:
+        sweep_partial(catalog)
+        yield
+    finally:
+        held.release()
 
 
 def install(catalog: Path) -> None:

@@ -43,7 +43,7 @@ def write_index(
     title: str = "Methane flux products",
     catalog: Path | None = None,
 ) -> Path:
-    """Write the index page to `path`, atomically; products by name, the newest version first.
+    """Write the index page to `path` atomically unless it says the same; products by name, the newest version first.
 
     Args:
         path: The page.
@@ -70,7 +70,8 @@ def write_index(
     ]
     reference = _relative(catalog, path) if catalog else ""
     text = render("index.html.j2", title=title, entries=cards, catalog=reference)
-    write_atomic(path, text.encode())
+    if not path.exists() or path.read_text() != text:
+        write_atomic(path, text.encode())
     return path
 
 

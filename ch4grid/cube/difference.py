@@ -18,7 +18,7 @@ from ch4grid.cube.publish import tiles
 from ch4grid.cube.repair import first_year
 from ch4grid.cube.template import year_slice
 from ch4grid.cube.verify import gas_of
-from ch4grid.stores import write_atomic, write_json
+from ch4grid.stores import sweep_partial, write_atomic, write_json
 
 
 @dataclass
@@ -124,6 +124,7 @@ def write_difference(old: Path, new: Path, reason: str) -> tuple[Path, Path]:
     report = difference(old, new, reason)
     stem = f"diff-{report['from']}-{report['to']}.{report['scenario']}"
     paths = new.with_name(f"{stem}.json"), new.with_name(f"{stem}.md")
+    sweep_partial(new.parent, f".{stem}.*.partial")
     write_json(paths[0], report)
     write_atomic(paths[1], _markdown(report).encode())
     return paths

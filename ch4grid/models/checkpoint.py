@@ -29,7 +29,7 @@ from ch4grid.models.fitting import Member, settled
 from ch4grid.models.head import QUANTILES
 from ch4grid.models.samples import ANOMALY_ONLY, Points, Scaler
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
-from ch4grid.stores import write_atomic
+from ch4grid.stores import sweep_partial, write_atomic
 
 FORMAT = "ch4grid-checkpoint-1"
 ARRAYS = "model.safetensors"
@@ -108,11 +108,12 @@ class Checkpoint:
         return _sha256(self._files[DOCUMENT])
 
     def save(self, folder: Path) -> None:
-        """Write both files, the document last.
+        """Write both files, the document last; what a killed writer left there goes first.
 
         Raises:
             RunError: The folder cannot be written.
         """
+        sweep_partial(folder)
         for name in (ARRAYS, DOCUMENT):
             write_atomic(folder / name, self._files[name])
 

@@ -1,0 +1,147 @@
+"""What is told about a published year agrees with the store and says nothing about the machine."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from planted_recipe import publish, recipe, write_inputs
+
+from ch4grid import catalog, production, publication
+from ch4grid.models import Checkpoint
+from ch4grid.planning import plan
+from ch4grid.stores import Workspace
+from ch4grid.vocabulary import QUALITY_FLAGS
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = write_inputs(tmp_path_factory.mktemp("made"))
+    publish(workspace)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def product(made: Workspace) -> xr.Dataset:
+    with xr.open_zarr(made.output / "planted/v1/historical.zarr") as opened:
+        return opened.load()
+
+
+def told_in(workspace: Workspace) -> Path:
+    return catalog.product_folder(workspace.catalog, "planted")
+
+
+def test_the_class_all_is_the_sum_of_the_classes(product: xr.Dataset) -> None:
+    found = publication.totals(product, "ch4")
+    mean = found.monthly.mean
+    classes = mean.drop_sel(ecosystem="all").sum("ecosystem")
+    np.testing.assert_allclose(mean.sel(ecosystem="all"), classes, rtol=1e-9)
+
+
+def test_members_are_summed_before_their_spread_is_taken(product: xr.Dataset) -> None:
+    found = publication.totals(product, "ch4").annual
+    yearly = product["ch4_budget"].sum(("ecosystem", "time")).sel(region="globe")
+    every = {"ecosystem": "all", "region": "globe", "year": 2001}
+    np.testing.assert_allclose(found.mean.sel(every), yearly.mean(), rtol=1e-9)
+    one = publication.totals(product.assign(ch4_budget=0 * product["ch4_budget"] + 1), "ch4")
+    np.testing.assert_array_equal(one.annual.lower, one.annual.upper)
+
+
+def test_the_budget_table_says_what_the_store_says(made: Workspace, product: xr.Dataset) -> None:
+    table = pd.read_csv(told_in(made) / "v1-historical-budget.csv").set_index(
+        ["period", "ecosystem", "region"]
+    )
+    stored = product["ch4_budget"].mean("member")
+    march = stored.sel(time="2001-03-01", region="tropics", ecosystem="rice-paddy")
+    assert table.loc[("2001-03", "rice-paddy", "tropics"), "mean_tg"] == pytest.approx(
+        float(march), rel=1e-5
+    )
+    whole = stored.sel(region="globe").sum()
+    assert table.loc[("2001", "all", "globe"), "mean_tg"] == pytest.approx(float(whole), rel=1e-5)
+    assert (table["lower_tg"] <= table["mean_tg"]).all()
+    assert (table["mean_tg"] <= table["upper_tg"]).all()
+
+
+def test_the_limits_count_the_land_outside_applicability(product: xr.Dataset) -> None:
+    outside = product["quality_flag"].values == QUALITY_FLAGS["outside_applicability"]
+    area = (product["cell_area"] * product["land_fraction"]).values
+    share = sum((month * area).sum() for month in outside) / (12 * area.sum())
+    assert publication.limits(recipe(), product)[0].startswith(f"{share:.0%} of the land area")
+
+
+def test_the_catalog_is_valid_and_holds_everything(made: Workspace) -> None:
+    assert catalog.validate(made.catalog) == []
+    rows = {r["kind"]: r for r in catalog.list_catalog(made.catalog)}
+    assert rows["product"]["id"] == "planted"
+    assert rows["model"]["id"].startswith("ctgat-ch4-")
+    assert (made.catalog / "index.html").is_file()
+
+
+def test_telling_it_again_changes_no_byte(made: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(made.data, tmp_path / "copy")
+    copy = Workspace(data=tmp_path / "copy", output=tmp_path / "copy/products")
+    before = {p: p.read_bytes() for p in copy.catalog.rglob("*") if p.is_file()}
+    folder = copy.data / "model"
+    checkpoint = Checkpoint.load(folder)
+    model = publication.publish_model(recipe(), copy, folder, checkpoint)
+    publication.publish_years(
+        recipe(),
+        copy,
+        copy.output / "planted/v1/historical.zarr",
+        (2001,),
+        model=model,
+        checkpoint=checkpoint,
+        version=1,
+    )
+    assert {p: p.read_bytes() for p in copy.catalog.rglob("*") if p.is_file()} == before
+
+
+def test_a_run_killed_at_any_write_of_the_catalog_ends_the_same(
+    made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made.data, tmp_path / "copy")
+    copy = Workspace(data=tmp_path / "copy", output=tmp_path / "copy/products")
+    expected = {p: p.read_bytes() for p in copy.catalog.rglob("*") if p.is_file()}
+    replace, count, last = Path.replace, 0, 0
+
+    def killed(self: Path, target: Path) -> Path:
+        nonlocal count
+        if target.is_relative_to(copy.catalog):
+            count += 1
+            if count == last:
+                raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    shutil.rmtree(copy.catalog)
+    tell(copy)
+    writes = count
+    for last in range(writes, 0, -4):
+        shutil.rmtree(copy.catalog)
+        count = 0
+        with pytest.raises(KeyboardInterrupt):
+            tell(copy)
+        tell(copy)
+        assert {p: p.read_bytes() for p in copy.catalog.rglob("*") if p.is_file()} == expected
+
+
+def tell(workspace: Workspace) -> None:
+    """The end of a run, without workers."""
+    todo = plan(recipe(), workspace)
+    if not todo.complete:
+        production.tell(recipe(), workspace, todo, workspace.data / "model")
+    publication.write_index(workspace)
+
+
+def test_nothing_told_names_the_machine(made: Workspace) -> None:
+    for path in made.catalog.rglob("*"):
+        if path.suffix in (".json", ".html", ".csv"):
+            assert str(made.data) not in path.read_text(), path.name
+
+
+def test_the_software_that_determines_values_is_told_with_versions() -> None:
+    told = publication.software()
+    assert {"ch4grid", "torch", "numpy", "zarr"} <= set(told)
+    assert all(v[0].isdigit() for v in told.values())

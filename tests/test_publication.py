@@ -104,13 +104,13 @@ def test_a_run_killed_at_any_write_of_the_catalog_ends_the_same(
     shutil.copytree(made.data, tmp_path / "copy")
     copy = Workspace(data=tmp_path / "copy", output=tmp_path / "copy/products")
     expected = {p: p.read_bytes() for p in copy.catalog.rglob("*") if p.is_file()}
-    replace, count, last = Path.replace, 0, 0
+    replace, count, deadly = Path.replace, 0, 0
 
     def killed(self: Path, target: Path) -> Path:
         nonlocal count
         if target.is_relative_to(copy.catalog):
             count += 1
-            if count == last:
+            if count == deadly:
                 raise KeyboardInterrupt
         return replace(self, target)
 
@@ -118,11 +118,12 @@ def test_a_run_killed_at_any_write_of_the_catalog_ends_the_same(
     shutil.rmtree(copy.catalog)
     tell(copy)
     writes = count
-    for last in range(writes, 0, -4):
+    for number in range(writes, 0, -4):
         shutil.rmtree(copy.catalog)
-        count = 0
+        count, deadly = 0, number
         with pytest.raises(KeyboardInterrupt):
             tell(copy)
+        deadly = 0
         tell(copy)
         assert {p: p.read_bytes() for p in copy.catalog.rglob("*") if p.is_file()} == expected
 

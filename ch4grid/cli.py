@@ -60,7 +60,7 @@ def main() -> None:
     if not sys.warnoptions:  # warnings of libraries are for developers, who ask for them with -W
         warnings.simplefilter("ignore")
     try:
-        app(standalone_mode=True)
+        app(standalone_mode=True, prog_name="ch4grid")
     except Exception as error:
         logger.debug("the command ended in an error", exc_info=True)
         _end(error if isinstance(error, Ch4gridError) else _foreign(error))

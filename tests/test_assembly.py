@@ -1,6 +1,8 @@
 """What a recipe's stages are given: kept once, found again, made anew when an input changed."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -184,4 +186,18 @@ def test_what_is_kept_is_whole_or_absent(tmp_path: Path) -> None:
     (tmp_path / ".kept.partial" / "half").write_text("x")
     assert keep(tmp_path / "kept", lambda: ds) == tmp_path / "kept"
     xr.testing.assert_identical(xr.open_zarr(tmp_path / "kept", consolidated=False).load(), ds)
-    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == ["kept"]
+
+
+def test_of_two_runs_that_want_the_same_one_makes_it(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> xr.Dataset:
+        made.append(1)
+        time.sleep(0.2)
+        return xr.Dataset({"a": ("x", np.arange(3.0))})
+
+    with ThreadPoolExecutor(3) as runs:
+        found = list(runs.map(lambda _: keep(tmp_path / "kept", make), range(3)))
+    assert found == [tmp_path / "kept"] * 3
+    assert len(made) == 1

@@ -23,7 +23,7 @@ def year_key(
 
 
 def keep(folder: Path, make: Callable[[], xr.Dataset]) -> Path:
-    """The folder of a Dataset that `make` computes when it is not there yet.
+    """The folder of a Dataset that `make` computes when it is not there yet; of several runs, one computes it.
 
     Args:
         folder: Where it lies, below the cache.
@@ -32,19 +32,34 @@ def keep(folder: Path, make: Callable[[], xr.Dataset]) -> Path:
     Raises:
         RunError: The folder cannot be written.
     """
+    from filelock import FileLock
+
     if folder.exists():
         return folder
+    held = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        if not folder.exists():
+            _write_whole(folder, make())
+    finally:
+        held.release()
+    return folder
+
+
+def _write_whole(folder: Path, ds: xr.Dataset) -> None:
+    """Write a Dataset beside its folder and rename it."""
     partial = folder.with_name(f".{folder.name}.partial")
-    ds = make()
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.parent.mkdir(parents=True, exist_ok=True)
         _variable_length(ds).drop_encoding().to_zarr(partial, zarr_format=3, consolidated=False)
         partial.replace(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise unwritable(folder, error) from error
-    return folder
 
 
 def _variable_length(ds: xr.Dataset) -> xr.Dataset:

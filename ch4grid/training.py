@@ -382,7 +382,8 @@ def _judge(
     location, scale = (predicted[n].values[:, there] for n in ("location", "scale"))
     observed = targets.transformed[there]
     cluster = np.broadcast_to(ensemble.clusters[:, None], there.shape)[there]
-    calibration = Calibration.fit(location, scale, observed, cluster)
+    ecosystem = np.broadcast_to(class_codes(ensemble.samples)[:, None], there.shape)[there]
+    calibration = Calibration.fit(location, scale, observed, cluster, ecosystem)
     flux = ASINH_SCALE_NMOL * np.sinh(observed)
     mean = calibration.apply(location, scale).mean.mean(axis=0)
     return calibration, {
@@ -392,12 +393,16 @@ def _judge(
         "asinh_nse": _nse(observed, location.mean(axis=0)),
         "nse": _nse(flux, mean),
         "bias": round(float((mean - flux).mean()), 3),
-        "coverage90": _coverage(location, scale, observed, cluster),
+        "coverage90": _coverage(location, scale, observed, cluster, ecosystem),
     }
 
 
 def _coverage(
-    location: NDArray[np.float32], scale: NDArray[np.float32], observed: Floats, cluster: Integers
+    location: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    observed: Floats,
+    cluster: Integers,
+    ecosystem: Integers,
 ) -> float:
     """Share of months inside the 90 % interval whose factor comes from the other clusters."""
     inside = np.zeros(len(observed), dtype=bool)
@@ -405,7 +410,9 @@ def _coverage(
         out = cluster == label
         if out.all():
             return float("nan")
-        rest = Calibration.fit(location[:, ~out], scale[:, ~out], observed[~out], cluster[~out])
+        rest = Calibration.fit(
+            location[:, ~out], scale[:, ~out], observed[~out], cluster[~out], ecosystem[~out]
+        )
         low, high = rest.interval(location[:, out], scale[:, out], 0.9)
         inside[out] = (observed[out] >= low) & (observed[out] <= high)
     return round(float(inside.mean()), 3)

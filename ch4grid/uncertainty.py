@@ -58,7 +58,12 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls, location: AnyFloats, scale: AnyFloats, observed: Floats, cluster: Integers
+        cls,
+        location: AnyFloats,
+        scale: AnyFloats,
+        observed: Floats,
+        cluster: Integers,
+        ecosystem: Integers,
     ) -> "Calibration":
         """The calibration of held-out months.
 
@@ -67,6 +72,7 @@ class Calibration:
             scale: Laplace scale of each member (member, n).
             observed: Measured flux (n) in asinh space.
             cluster: Cluster of each month (n).
+            ecosystem: Class of each month (n).
         """
         score = np.abs(observed - location.mean(axis=0)) / total_spread(location, scale)
         found = np.maximum.accumulate([_grouped(score, cluster, level) for level in LEVELS])
@@ -74,7 +80,7 @@ class Calibration:
             (float(found[0]), float(found[1]), float(found[2])), 1.0, len(np.unique(cluster))
         )
         mean = mean_flux(location, scale * draft.stretch)
-        return replace(draft, inflation=budget_inflation(mean, _flux(observed), cluster))
+        return replace(draft, inflation=budget_inflation(mean, _flux(observed), cluster, ecosystem))
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Calibration":
@@ -139,32 +145,33 @@ def mean_flux(location: AnyFloats, scale: AnyFloats) -> Floats:
 
 
 def budget_inflation(
-    members: Floats, observed: Floats, cluster: Integers, level: float = 0.9
+    members: Floats, observed: Floats, cluster: Integers, ecosystem: Integers
 ) -> float:
-    """Factor by which the spread between members must be widened to cover the mean flux of unseen clusters.
+    """Factor by which the spread between members must be widened to cover the mean flux of a class at unseen clusters.
 
-    A budget is a sum, so what counts is the error of a mean over many months, not of a month. The error of each
-    held-out cluster's mean flux over the members' standard deviation of the same mean is a score; its conformal
-    quantile over clusters, relative to that of a normal law, is the factor. It is never below one. A mean over a region
-    that holds many unlike clusters errs less, so the factor is on the safe side for the globe.
+    A budget is a sum over many places, in which what is peculiar to one place averages out and what is common to a
+    class stays. So the score of a class is the error of its mean flux over all held-out clusters, against the members'
+    standard deviation, which a member carries in the same direction over a whole class. The factor is the root mean
+    square of the scores, one for an ensemble that is as wrong as it is spread, and never below one.
 
     Args:
         members: Held-out mean flux of each member (member, n) [nmol m-2 s-1].
         observed: Measured flux (n).
         cluster: Cluster of each month (n).
-        level: Level of the interval of the sum.
+        ecosystem: Class of each month (n).
     """
     if len(members) < 2:
         return 1.0
-    labels = np.unique(cluster)
-    means = np.stack([members[:, cluster == c].mean(axis=1) for c in labels], axis=1)
-    truth = np.array([observed[cluster == c].mean() for c in labels])
-    spread = means.std(axis=0, ddof=1)
-    # With few members single spreads are themselves noisy; the pooled relative spread steadies them.
-    typical = np.sqrt((spread**2).mean()) * np.abs(means.mean(axis=0)) / np.abs(means).mean()
-    steady = np.sqrt(0.5 * (spread**2 + typical**2))
-    score = np.abs(means.mean(axis=0) - truth) / np.maximum(steady, 1e-9)
-    return max(1.0, float(_ranked(score, level)) / float(ndtri(0.5 + level / 2)))
+    scores = []
+    for code in np.unique(ecosystem):
+        places = [
+            (cluster == c) & (ecosystem == code) for c in np.unique(cluster[ecosystem == code])
+        ]
+        means = np.stack([members[:, p].mean(axis=1) for p in places], axis=1)
+        truth = np.array([observed[p].mean() for p in places])
+        error = abs(float((means.mean(axis=0) - truth).sum()))
+        scores.append(error / max(float(means.std(axis=0, ddof=1).sum()), 1e-9))
+    return max(1.0, float(np.sqrt(np.mean(np.square(scores)))))
 
 
 def dissimilarity(
@@ -244,12 +251,6 @@ def _grouped(score: Floats, cluster: Integers, level: float) -> float:
     wanted = level * (len(counts) + 1) / len(counts)
     at = min(int(np.searchsorted(share, wanted - 1e-12)), len(score) - 1)
     return float(score[order[at]])
-
-
-def _ranked(score: Floats, level: float) -> float:
-    """The score of rank ceil((n + 1) level) among n, the largest when n is too small for the level."""
-    rank = min(int(np.ceil((len(score) + 1) * level)), len(score))
-    return float(np.sort(score)[rank - 1])
 
 
 def _flux(transformed: AnyFloats) -> Floats:

@@ -30,7 +30,7 @@ FLAG_WORDS = {
     "ocean": "no land in the cell",
     "no_ecosystem": "land, but none of the classes, for instance ice or open water",
     "driver_filled": "estimated with at least one driver filled from neighbours or climatology",
-    "driver_missing": "no estimate: a driver is missing",
+    "driver_missing": "estimated without a driver that is missing; no estimate where none is left",
     "outside_applicability": "estimated, but unlike anything the towers have seen: use with caution",
 }
 SPLIT_WORDS = {

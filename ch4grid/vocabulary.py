@@ -54,8 +54,12 @@ DYNAMIC: dict[str, Variable] = {
             (0.0, 12000.0),
             "water_vapor_saturation_deficit_in_air",
         ),
+        Variable("hurs", "1", "relative humidity at 2 m", (0.0, 1.1), "relative_humidity"),
         Variable("pr", "kg m-2 s-1", "precipitation", (0.0, 0.01), "precipitation_flux"),
         Variable("ps", "Pa", "surface air pressure", (40000.0, 110000.0), "surface_air_pressure"),
+        Variable(
+            "psa", "Pa", "surface air pressure less its mean of the period", (-15000.0, 15000.0)
+        ),
         Variable("sfcWind", "m s-1", "wind speed at 10 m", (0.0, 60.0), "wind_speed"),
         Variable(
             "rsds",
@@ -76,6 +80,13 @@ DYNAMIC: dict[str, Variable] = {
         Variable("dtr", "K", "diurnal temperature range", (0.0, 60.0)),
         Variable("evi", "1", "enhanced vegetation index", (-0.3, 1.1)),
         Variable(
+            "ndvi",
+            "1",
+            "normalized difference vegetation index",
+            (-0.3, 1.1),
+            "normalized_difference_vegetation_index",
+        ),
+        Variable(
             "lst_day", "K", "land surface temperature by day", (180.0, 360.0), "surface_temperature"
         ),
         Variable(
@@ -86,6 +97,13 @@ DYNAMIC: dict[str, Variable] = {
             "surface_temperature",
         ),
         Variable("lai", "1", "leaf area index", (0.0, 12.0), "leaf_area_index"),
+        Variable(
+            "gpp",
+            "kg m-2 s-1",
+            "gross primary production of carbon",
+            (-1e-7, 2e-6),
+            "gross_primary_productivity_of_biomass_expressed_as_carbon",
+        ),
         Variable(
             "npp",
             "kg m-2 s-1",
@@ -114,6 +132,13 @@ STATIC: dict[str, Variable] = {
         _fraction("wetland_fraction", "freshwater wetland area fraction", "wetland_area_fraction"),
         _fraction("urban_fraction", "built-up area fraction"),
         _fraction("crop_fraction", "cropland area fraction"),
+        _fraction("peat_fraction", "peatland area fraction"),
+        _fraction("forest_fraction", "forest area fraction"),
+        _fraction("shrub_fraction", "shrubland area fraction"),
+        _fraction("grass_fraction", "grassland and savanna area fraction"),
+        _fraction("permanent_wetland_fraction", "permanent wetland area fraction of land cover"),
+        _fraction("ice_fraction", "snow and ice area fraction"),
+        _fraction("barren_fraction", "barren area fraction"),
     )
 }
 

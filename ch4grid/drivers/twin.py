@@ -1,15 +1,18 @@
 """Drivers of the twin: its files are written where absent, then read by the readers of the archives they imitate."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
+import pandas as pd
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from ch4grid import twin as planet
 from ch4grid.drivers.era5 import ERA5
 from ch4grid.drivers.gridded import Gridded, Native
 from ch4grid.drivers.modis import MODIS
+from ch4grid.drivers.source import Holding, Source
 from ch4grid.grid import Grid
 from ch4grid.regridding import conservative
 from ch4grid.stores import Workspace
@@ -19,9 +22,11 @@ from ch4grid.vocabulary import AREA_LAYERS
 ERA5_VARIABLES = ("tas", "vpd", "pr", "ps", "sfcWind", "rsds", "tsl", "mrsos")
 MODIS_VARIABLES = ("evi", "lst_day", "lst_night")
 STATICS = ("elevation", "soil_organic_carbon", "land_fraction", *AREA_LAYERS)
+# The one layer of the surface that has a mean year.
+MONTHLY_LAYER = "wetland_fraction"
 
 
-class TwinDrivers(BaseModel):
+class TwinDrivers(Source):
     """Drivers, altitude, soil and area layers of a synthetic Earth.
 
     Args:
@@ -30,8 +35,6 @@ class TwinDrivers(BaseModel):
         resolution: Size of its native cells [degrees].
         towers: Number of its towers.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     source: Literal["twin"] = "twin"
     variables: tuple[str, ...] = Field(strict=False)
@@ -55,37 +58,92 @@ class TwinDrivers(BaseModel):
         """The planet."""
         return Twin(seed=self.seed, resolution=self.resolution, towers=self.towers)
 
-    def inputs(self, workspace: Workspace, first_year: int, last_year: int) -> list[Path]:
-        """The files that the years need, sorted; absent ones are written.
+    def survey(self, workspace: Workspace, wanted: pd.DatetimeIndex) -> list[Holding]:
+        """What is held of every variable in every month wanted; absent files of the simulated years are written.
 
         Raises:
-            InputError: A year lies outside the simulated ones.
             RunError: A file cannot be written.
         """
-        files: list[Path] = []
-        if self._of(ERA5_VARIABLES):
-            files += planet.era5_files(self.twin, workspace, first_year, last_year)
-        if self._of(MODIS_VARIABLES):
-            files += planet.modis_files(self.twin, workspace, first_year, last_year)
+        simulated = self._simulated(wanted)
+        self._write(workspace, simulated)
+        held = [h for s in self._sources(workspace) for h in self._held(s, workspace, wanted)]
+        rank = {name: i for i, name in enumerate(self.variables)}
+        return sorted(held, key=lambda h: rank[h.variable])
+
+    def open(
+        self, workspace: Workspace, names: Sequence[str], wanted: pd.DatetimeIndex
+    ) -> xr.Dataset:
+        """Variables that change (time, latitude, longitude), in our names and units.
+
+        Variables of one origin stay on its own grid; those of a source with several are brought to the cells of the
+        twin.
+
+        Raises:
+            InputError: A month lies outside the simulated years.
+            RunError: A file cannot be written.
+        """
+        self._write(workspace, wanted)
+        asked = [
+            (source, tuple(name for name in names if name in source.variables))
+            for source in self._sources(workspace)
+        ]
+        parts = [self._placed(s.open(workspace, chosen, wanted)) for s, chosen in asked if chosen]
+        return xr.merge(parts, join="exact", compat="identical")[list(names)]
+
+    def statics(self, workspace: Workspace) -> xr.Dataset:
+        """Altitude, soil and area layers that do not change (latitude, longitude).
+
+        Raises:
+            RunError: A file cannot be written.
+        """
+        if not self._of(STATICS):
+            return xr.Dataset()
+        self._write(workspace, pd.DatetimeIndex([]))
+        return self._placed(self._sources(workspace)[-1].statics(workspace))
+
+    def _held(
+        self, source: ERA5 | MODIS | Gridded, workspace: Workspace, wanted: pd.DatetimeIndex
+    ) -> list[Holding]:
+        """What one of the readers finds, under the name of the twin; its mean year of wetlands is no stopgap."""
+        if isinstance(source, Gridded):
+            found = source.survey(workspace, wanted)
+            return [
+                replace(h, source=self.source, state="final", reason="")
+                if h.state == "climatology"
+                else replace(h, source=self.source)
+                for h in found
+            ]
+        simulated = self._simulated(wanted)
+        held = source.survey(workspace, simulated) if len(simulated) else []
+        reason = f"the twin is simulated from {self.twin.first_year} to {self.twin.last_year}"
+        absent = [
+            Holding(self.source, name, month, "missing", reason=reason)
+            for name in source.variables
+            for month in wanted.difference(simulated)
+        ]
+        return [replace(h, source=self.source) for h in held] + absent
+
+    def _simulated(self, wanted: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """The months of the simulated years."""
+        years = wanted.year
+        return wanted[(years >= self.twin.first_year) & (years <= self.twin.last_year)]
+
+    def _write(self, workspace: Workspace, wanted: pd.DatetimeIndex) -> None:
+        """Write the files of the years of these months, and those of the surface, where absent."""
+        for year in sorted(set(wanted.year)):
+            if self._of(ERA5_VARIABLES):
+                planet.era5_files(self.twin, workspace, year, year)
+            if self._of(MODIS_VARIABLES):
+                planet.modis_files(self.twin, workspace, year, year)
         if self._of(STATICS):
-            files.append(planet.area_file(self.twin, workspace))
-        return sorted(files)
+            planet.area_file(self.twin, workspace)
 
-    def open(self, workspace: Workspace, first_year: int, last_year: int) -> xr.Dataset:
-        """All months of the years (time, latitude, longitude), statics (latitude, longitude), in our names and units.
-
-        Variables of one origin stay on its own grid; those of several are brought to the cells of the twin.
-
-        Raises:
-            InputError: A year lies outside the simulated ones.
-            RunError: A file cannot be written.
-        """
-        self.inputs(workspace, first_year, last_year)
-        parts = [s.open(workspace, first_year, last_year) for s in self._sources(workspace)]
-        if len(parts) > 1:
-            grid = Grid(self.resolution)
-            parts = [conservative(part, grid)[0] for part in parts]
-        return xr.merge(parts, join="exact", compat="identical")[list(self.variables)]
+    def _placed(self, part: xr.Dataset) -> xr.Dataset:
+        """Variables of one origin as they are, or on the cells of the twin if this source has several origins."""
+        several = (
+            sum(bool(self._of(known)) for known in (ERA5_VARIABLES, MODIS_VARIABLES, STATICS)) > 1
+        )
+        return conservative(part, Grid(self.resolution))[0] if several else part
 
     def _sources(self, workspace: Workspace) -> list[ERA5 | MODIS | Gridded]:
         base = planet.folder(self.twin, workspace)

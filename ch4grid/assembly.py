@@ -8,22 +8,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid import drivers as drivers_package
 from ch4grid import ecosystems
 from ch4grid import sites as sites_package
-from ch4grid.drivers import DriverSource
-from ch4grid.drivers.cube import keep, open_years, year_key
+from ch4grid.drivers import DriverSource, gaps, revision
+from ch4grid.drivers.cube import DriverCube, Mapper, in_turn
+from ch4grid.drivers.kept import keep
+from ch4grid.drivers.revision import Revision
 from ch4grid.errors import RecipeError
 from ch4grid.grid import great_circle_km
 from ch4grid.recipe import Recipe, Training
-from ch4grid.stores import Fingerprints, Workspace, sha256_json
-from ch4grid.vocabulary import AREA_LAYERS, ECOSYSTEMS
+from ch4grid.stores import Fingerprints, Workspace, beside, sha256_json, write_atomic
+from ch4grid.vocabulary import AREA_LAYERS, ECOSYSTEMS, months
 
 # Towers nearer than this to each other share a cluster (methods 0, decision 2).
 CLUSTER_KM = 300.0
+# Months of drivers that a month of the flux is computed from, its own included (methods 3.1).
+MEMORY = 15
+# Layout of the kept class fractions.
+AREAS_FORMAT = 2
 # Land cells from which the distances to the nearest tower are drawn.
 DISTANCE_SAMPLE = 2000
 
@@ -34,21 +41,35 @@ class Assembly:
     Args:
         recipe: The recipe.
         workspace: Its folders.
+        mapper: Runs a function over jobs: stage, function, jobs.
     """
 
-    def __init__(self, recipe: Recipe, workspace: Workspace) -> None:
+    def __init__(self, recipe: Recipe, workspace: Workspace, mapper: Mapper = in_turn) -> None:
         self.recipe = recipe
         self.workspace = workspace
+        self.mapper = mapper
         self.fingerprints = Fingerprints(workspace.cache / "fingerprints.json")
+        self.revisions: list[Revision] = []
+        self._cubes: dict[int, DriverCube] = {}
 
     def inputs(self, year: int) -> dict[str, str]:
         """Input files of a product year, spin-up included, with their SHA-256; paths are relative to the data folder.
 
         Raises:
-            InputError: A file or month is missing.
+            InputError: A month is missing, damaged or preliminary and the recipe does not accept it.
         """
-        files = [f for y in self._memory(year) for f in self._files(self.recipe.drivers, y)]
-        return self._named(files + self._files(self.recipe.ecosystems.areas, year))
+        wanted = self._memory(year)
+        cube = self.cube(wanted[0].year)
+        gaps.refuse(cube.survey(wanted), self.recipe.gaps)
+        return self._named([*cube.files(wanted), *self._area_files(year)])
+
+    def doubts(self, year: int) -> list[str]:
+        """What the inputs of a product year hold that is not final, in words."""
+        wanted = self._memory(year)
+        held = [
+            h for s in self._area_sources() for h in s.survey(self.workspace, months(year, year))
+        ]
+        return gaps.doubts([*self.cube(wanted[0].year).survey(wanted), *held])
 
     def tower_inputs(self) -> dict[str, str]:
         """Tower files with their SHA-256.
@@ -59,29 +80,67 @@ class Assembly:
         sources = (*self.recipe.sites, *self.recipe.discovery.sites)
         return self._named([f for s in sources for f in s.inputs(self.workspace)])
 
+    def cube(self, first_year: int) -> DriverCube:
+        """The driver cube of the recipe, whose time axis begins with the spin-up or with an earlier year asked for."""
+        periods = [self.recipe.period, self.recipe.normals_period]
+        origin = min(first_year, *(p[0] - self.recipe.spin_up for p in periods))
+        if origin not in self._cubes:
+            self._cubes[origin] = DriverCube(
+                self.workspace.cache / "drivers",
+                self.recipe.drivers,
+                self.recipe.product_grid,
+                self.workspace,
+                first_year=origin,
+                policy=self.recipe.gaps,
+                reference=self.recipe.normals_period,
+                fingerprints=self.fingerprints,
+            )
+        return self._cubes[origin]
+
+    def update(self, first_year: int, last_year: int) -> Path:
+        """The store of the driver cube, brought up to date for some years; what changed is added to `revisions`.
+
+        Raises:
+            InputError: A month is missing, damaged or preliminary and the recipe does not accept it.
+            RunError: The cube cannot be written.
+        """
+        cube = self.cube(first_year)
+        self.revisions += cube.update(months(first_year, last_year), self.mapper)
+        return cube.store
+
+    def revised(self) -> tuple[str, ...]:
+        """What changed in driver months that were there before, in words, and where the cells are listed."""
+        if not self.revisions:
+            return ()
+        store = next(iter(self._cubes.values())).store
+        cells = revision.affected(revision.table(store), MEMORY)
+        path = beside(store, ".affected.csv")
+        write_atomic(path, cells.to_csv(index=False, lineterminator="\n").encode())
+        told = [r.in_words() for r in self.revisions]
+        return (*told, f"{len(cells)} product cells depend on them, with their months: {path}")
+
     def drivers(self, first_year: int, last_year: int) -> xr.Dataset:
         """DRIVERS of consecutive years (time, latitude, longitude), lazy."""
-        return open_years([self._driver_year(y) for y in range(first_year, last_year + 1)])
-
-    def memory_of(self, year: int) -> tuple[Path, ...]:
-        """Folders of the drivers that a product year is predicted from: the spin-up and the year."""
-        return tuple(self._driver_year(y) for y in self._memory(year))
+        self.update(first_year, last_year)
+        return self.cube(first_year).open(first_year, last_year)
 
     def areas(self, year: int) -> Path:
-        """Folder of `ecosystem_fraction` and `land_fraction` of a year."""
-        files = self._files(self.recipe.ecosystems.areas, year)
-        key = self._key(self.recipe.ecosystems.areas, files)
+        """Folder of `ecosystem_fraction`, `land_fraction` and `area_filled` of a year."""
+        told = self.recipe.ecosystems.model_dump(mode="json")
+        digests = sorted(self.fingerprints.of(self._area_files(year)).values())
+        key = sha256_json([AREAS_FORMAT, told, self.recipe.grid.resolution, digests])[:16]
         return keep(
             self.workspace.cache / "areas" / f"{year}-{key}", lambda: self._make_areas(year)
         )
 
     def normals(self, period: tuple[int, int]) -> Path:
         """Folder of the static predictors: climate normals over a period, and what the drivers hold as static."""
-        years = [self._driver_year(y) for y in range(period[0], period[1] + 1)]
-        key = sha256_json([p.name for p in years])[:16]
+        self.update(*period)
+        cube = self.cube(period[0])
+        key = sha256_json([period, cube.fingerprint(months(*period))])[:16]
 
         def make() -> xr.Dataset:
-            drivers = open_years(years)
+            drivers = cube.open(*period)
             statics = [n for n in drivers.data_vars if "time" not in drivers[n].dims]
             return drivers[statics].merge(
                 drivers_package.normals(drivers), join="exact", compat="override"
@@ -169,35 +228,47 @@ class Assembly:
             )
         return wanted
 
-    def _memory(self, year: int) -> range:
-        return range(year - self.recipe.spin_up, year + 1)
+    def _memory(self, year: int) -> pd.DatetimeIndex:
+        return months(year - self.recipe.spin_up, year)
 
-    def _driver_year(self, year: int) -> Path:
-        key = self._key(self.recipe.drivers, self._files(self.recipe.drivers, year))
-        return keep(
-            self.workspace.cache / "drivers" / f"{year}-{key}",
-            lambda: drivers_package.assemble(
-                self.recipe.drivers, self.recipe.product_grid, year, year, self.workspace
-            ),
-        )
+    def _area_sources(self) -> list[DriverSource]:
+        section = self.recipe.ecosystems
+        return [*section.areas, *section.wetlands.values()]
+
+    def _area_files(self, year: int) -> list[Path]:
+        held = [
+            h for s in self._area_sources() for h in s.survey(self.workspace, months(year, year))
+        ]
+        gaps.refuse(held, "strict")
+        return sorted({f for h in held for f in h.files})
 
     def _make_areas(self, year: int) -> xr.Dataset:
-        grid = self.recipe.product_grid
-        layers = drivers_package.assemble(
-            self.recipe.ecosystems.areas, grid, year, year, self.workspace
-        )
-        wanted = [n for n in (*AREA_LAYERS, "land_fraction") if n in layers]
-        fractions = ecosystems.fractions(layers[wanted])
+        grid, section = self.recipe.product_grid, self.recipe.ecosystems
+        layers = drivers_package.assemble(section.areas, grid, year, year, self.workspace)
+        wanted = layers[[n for n in (*AREA_LAYERS, "land_fraction") if n in layers]]
+        if section.wetlands:
+            given = {
+                name: drivers_package.assemble([source], grid, year, year, self.workspace)
+                for name, source in section.wetlands.items()
+            }
+            wetlands = {name: ds["wetland_fraction"] for name, ds in given.items()}
+            fractions = ecosystems.extents(wanted, wetlands)
+        else:
+            fractions = ecosystems.fractions(wanted)
         return xr.Dataset(
-            {"ecosystem_fraction": fractions, "land_fraction": layers["land_fraction"].fillna(0.0)}
+            {
+                "ecosystem_fraction": fractions,
+                "land_fraction": layers["land_fraction"].fillna(0.0),
+                "area_filled": self._filled_months(year),
+            }
         )
 
-    def _files(self, sources: Sequence[DriverSource], year: int) -> list[Path]:
-        return [f for source in sources for f in source.inputs(self.workspace, year, year)]
-
-    def _key(self, sources: Sequence[DriverSource], files: Sequence[Path]) -> str:
-        told = [s.model_dump(mode="json") for s in sources]
-        return year_key(told, self.recipe.grid.resolution, self.fingerprints.of(files))
+    def _filled_months(self, year: int) -> xr.DataArray:
+        """Months (time) in which an area layer follows the rule for what lies beyond its series, 1 or 0."""
+        time = months(year, year)
+        held = [h for s in self._area_sources() for h in s.survey(self.workspace, time)]
+        ruled = {h.month for h in held if h.state == "climatology"}
+        return xr.DataArray(np.array([m in ruled for m in time], np.uint8), {"time": time}, "time")
 
     def _named(self, files: Sequence[Path]) -> dict[str, str]:
         return {

@@ -15,7 +15,9 @@ import xarray as xr
 from distributed import WorkerPlugin, get_worker
 from numpy.typing import NDArray
 
-from ch4grid.drivers.cube import open_years
+from ch4grid import extents
+from ch4grid.drivers.cube import open_cube
+from ch4grid.drivers.month import STATUS
 from ch4grid.grid import Grid
 from ch4grid.models import Checkpoint
 from ch4grid.scenarios import Scenario, apply
@@ -28,7 +30,6 @@ CELL = ("time", "latitude", "longitude")
 BLOCK = ("ecosystem", *CELL)
 # Pairs predicted together: bounds memory at 10 members to about 100 MB.
 PAIRS = 2048
-FILLED, MISSING = 1, 2
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,17 @@ class Region:
     """Where a region's inputs lie: paths and slices only, so that it can travel to a worker.
 
     Args:
-        drivers: Folders of consecutive years of DRIVERS, the predicted year last.
-        areas: Folder of `ecosystem_fraction` and `land_fraction` of the year.
+        drivers: The driver cube.
+        years: First year of the model's memory and the predicted year.
+        areas: Folder of `ecosystem_fraction`, `land_fraction` and `area_filled` of the year.
         normals: Folder of the static predictors.
         scenario: What is changed in the drivers.
         resolution: Of the product grid [degrees].
         tile: Rows and columns.
     """
 
-    drivers: tuple[Path, ...]
+    drivers: Path
+    years: tuple[int, int]
     areas: Path
     normals: Path
     scenario: Scenario
@@ -92,7 +95,9 @@ def predict_region(
     """
     rows, columns = region.tile
     window = {"latitude": rows, "longitude": columns}
-    drivers = apply(open_years(region.drivers).isel(window).load(), region.scenario)
+    used = [*checkpoint.drivers, "driver_status"]
+    cube = open_cube(region.drivers, *region.years)[used]
+    drivers = apply(cube.isel(window).load().assign_attrs(step="month"), region.scenario)
     areas = xr.open_zarr(region.areas, consolidated=False, chunks=None).isel(window).load()
     statics = xr.open_zarr(region.normals, consolidated=False, chunks=None).isel(window).load()
     flux = _empty(checkpoint, drivers, areas, region)
@@ -104,6 +109,7 @@ def predict_region(
         seen = _seen(points, checkpoint.drivers)
         _scatter(flux, f"{gas.flux}_density", found, gas, where, seen)
         _scatter_dissimilarity(flux, checkpoint, points, where)
+    flux = extents.deal(flux, areas["ecosystem_fraction"], gas)
     return check_flux(_flagged(flux, drivers, areas, checkpoint, gas), gas)
 
 
@@ -114,11 +120,10 @@ def _empty(
     grid = Grid(region.resolution)
     time = drivers["time"].values[-MONTHS:]
     cells = (len(ECOSYSTEMS), MONTHS, drivers.sizes["latitude"], drivers.sizes["longitude"])
-    fraction = (
-        areas["ecosystem_fraction"].transpose("ecosystem", ..., "latitude", "longitude").values
-    )
-    fraction = np.broadcast_to(fraction if fraction.ndim == 4 else fraction[:, None], cells)
     members = len(checkpoint.members)
+    mean = extents.mean_fraction(areas["ecosystem_fraction"], members)
+    fraction = mean.transpose("ecosystem", ..., "latitude", "longitude").values
+    fraction = np.broadcast_to(fraction if fraction.ndim == 4 else fraction[:, None], cells)
     density = {"units": FLUX_UNITS}
     name = f"{checkpoint.gas}_flux_density"
 
@@ -232,11 +237,13 @@ def _flagged(
     index = flux["dissimilarity"].weighted(fraction).mean("ecosystem")
     status = drivers["driver_status"].isel(time=slice(-MONTHS, None))
     land = areas["land_fraction"] > 0
+    ruled = (areas["area_filled"] > 0) & present
     flag = xr.zeros_like(index, dtype=np.uint8)
     for name, applies in (
-        ("driver_filled", status == FILLED),
+        ("driver_preliminary", status == STATUS["preliminary"]),
+        ("driver_filled", (status == STATUS["filled"]) | ruled),
         ("outside_applicability", index > checkpoint.applicability.threshold),
-        ("driver_missing", status == MISSING),
+        ("driver_missing", status == STATUS["missing"]),
         ("no_ecosystem", ~present),
         ("ocean", ~land & ~present),
     ):

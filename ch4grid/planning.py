@@ -55,6 +55,7 @@ class Plan:
         peak_memory: Predicted peak memory of one worker [bytes].
         seconds: Predicted time on one core [s].
         missing: Missing inputs, in words.
+        doubts: Inputs that are not final and that the recipe accepts, in words.
         parts: Digests of everything that determines a cell besides the inputs of a year.
         inputs: Fingerprint of the inputs by year.
     """
@@ -72,6 +73,7 @@ class Plan:
     peak_memory: int
     seconds: float
     missing: tuple[str, ...]
+    doubts: tuple[str, ...]
     parts: dict[str, str]
     inputs: dict[int, str]
 
@@ -99,6 +101,7 @@ class Plan:
         ]
         lines += [f"{y.year}   {y.action}: {y.reason}" for y in self.years]
         lines += [f"missing: {m}" for m in self.missing]
+        lines += [f"not final: {d}" for d in self.doubts]
         if not self.complete:
             lines.append(
                 f"about {self.bytes / 1e6:.1f} MB stored, {self.peak_memory / 1e9:.2f} GB memory per worker, "
@@ -161,6 +164,7 @@ def plan(
         peak_memory=_peak_memory(recipe),
         seconds=_seconds(recipe, todo, trained),
         missing=tuple(dict.fromkeys(missing)),
+        doubts=tuple(dict.fromkeys(d for y in wanted for d in assembly.doubts(y))),
         parts=parts,
         inputs=inputs,
     )
@@ -175,7 +179,8 @@ def training_key(recipe: Recipe, assembly: Assembly) -> str:
         )
     years = range(training.period[0], training.period[1] + 1)
     told = recipe.model_dump(
-        mode="json", include={"gas", "grid", "drivers", "sites", "training", "discovery", "model"}
+        mode="json",
+        include={"gas", "grid", "drivers", "gaps", "sites", "training", "discovery", "model"},
     )
     inputs = [assembly.tower_inputs()] + [assembly.inputs(y) for y in years]
     return sha256_json([__version__, told, recipe.spin_up, inputs])[:16]
@@ -223,7 +228,7 @@ def _parts(recipe: Recipe, scenario: str, model: str) -> dict[str, str]:
     return {
         "grid": sha256_json(told["grid"]),
         "gas": recipe.gas,
-        "drivers": sha256_json([told["drivers"], recipe.spin_up]),
+        "drivers": sha256_json([told["drivers"], recipe.spin_up, recipe.gaps]),
         "ecosystems": sha256_json(told["ecosystems"]),
         "model": model,
         "scenario": sha256_json(told["scenarios"][scenario]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from ch4grid import budgets, cube, publication, training
+from ch4grid import budgets, cube, extents, publication, training
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
 from ch4grid.errors import RecipeError
@@ -33,11 +33,11 @@ class Job:
     device: str
 
 
-def trained(recipe: Recipe, workspace: Workspace, todo: Plan, workers: Workers) -> Path:
+def trained(assembly: Assembly, todo: Plan, workers: Workers) -> Path:
     """The folder of the checkpoint, fitted now unless it is there."""
     if todo.trained:
         return todo.model
-    assembly = Assembly(recipe, workspace)
+    recipe = assembly.recipe
     samples, training_settings = assembly.samples(), recipe.training
     if training_settings is None or isinstance(recipe.model, ModelCheckpoint | ModelFile):
         raise RecipeError("the recipe does not train a model", where="model", found=recipe.model)
@@ -59,28 +59,24 @@ def trained(recipe: Recipe, workspace: Workspace, todo: Plan, workers: Workers) 
     return todo.model
 
 
-def make(
-    recipe: Recipe, workspace: Workspace, todo: Plan, folder: Path, workers: Workers, device: str
-) -> None:
+def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device: str) -> None:
     """Predict and write every region of the years to make; a year is published in the store when it is whole."""
     years = [y.year for y in todo.years if y.action == "make"]
     if not years:
         return
-    assembly, checkpoint, grid = (
-        Assembly(recipe, workspace),
-        Checkpoint.load(folder),
-        recipe.product_grid,
-    )
+    recipe, checkpoint = assembly.recipe, Checkpoint.load(folder)
+    grid = recipe.product_grid
     areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
     spec = _spec(recipe, todo, checkpoint, areas)
-    cube.create(todo.store, spec, grid, _planes(grid, areas))
+    cube.create(todo.store, spec, grid, _planes(grid, areas, spec.members))
     cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
     workers.plug(CheckpointPlugin(folder))
     normals = assembly.normals(recipe.normals_period)
     jobs = []
     for year in years:
         region = Region(
-            drivers=assembly.memory_of(year),
+            drivers=assembly.update(year - recipe.spin_up, year),
+            years=(year - recipe.spin_up, year),
             areas=assembly.areas(year),
             normals=normals,
             scenario=recipe.scenarios[todo.scenario],
@@ -148,10 +144,11 @@ def _spec(
     )
 
 
-def _planes(grid: Grid, areas: xr.Dataset) -> xr.Dataset:
+def _planes(grid: Grid, areas: xr.Dataset, members: int) -> xr.Dataset:
     planes = areas[["land_fraction"]].assign(region_fraction=budgets.regions(grid))
     static = "time" not in areas["ecosystem_fraction"].dims
-    return planes.assign(ecosystem_fraction=areas["ecosystem_fraction"]) if static else planes
+    fraction = extents.mean_fraction(areas["ecosystem_fraction"], members)
+    return planes.assign(ecosystem_fraction=fraction) if static else planes
 
 
 def torch_device(name: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ch4grid.causal import Discovery
 from ch4grid.drivers import DriverSource
+from ch4grid.drivers.gaps import Policy
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
 from ch4grid.models import ModelConfig
@@ -42,10 +43,26 @@ class GridSection(Section):
 
 
 class Ecosystems(Section):
-    """The class scheme and the area layers that its fractions are made from."""
+    """The class scheme and the area layers that its fractions are made from.
+
+    Args:
+        scheme: The classes.
+        areas: Layers that every member of the ensemble shares.
+        wetlands: Sources of `wetland_fraction` by name, over which the members are dealt in turn: their difference is
+            part of the product's uncertainty. Without it the wetlands are those of `areas`.
+    """
 
     scheme: Literal["seven-classes"] = "seven-classes"
     areas: tuple[DriverSource, ...] = Field(min_length=1, strict=False)
+    wetlands: dict[str, DriverSource] = Field(default_factory=dict)
+
+    @field_validator("wetlands")
+    @classmethod
+    def _wet(cls, sources: dict[str, DriverSource]) -> dict[str, DriverSource]:
+        dry = [name for name, s in sources.items() if "wetland_fraction" not in s.variables]
+        if dry:
+            raise ValueError(f"{', '.join(dry)} gives no wetland_fraction")
+        return sources
 
 
 class Training(Section):
@@ -96,6 +113,8 @@ class Recipe(Section):
         period: First and last year written when no year is asked for.
         grid: The product grid.
         drivers: Gridded predictors.
+        gaps: What to do about months of drivers that are missing, damaged or preliminary: `strict` stops, `flag` uses
+            what there is and marks it, `fill` puts the mean year of the training period in their place and marks it.
         sites: Towers.
         ecosystems: Classes and their areas.
         training: What the model is fitted to.
@@ -112,6 +131,7 @@ class Recipe(Section):
     period: Years = Field(strict=False)
     grid: GridSection
     drivers: tuple[DriverSource, ...] = Field(min_length=1, strict=False)
+    gaps: Policy = "strict"
     sites: tuple[SiteSource, ...] = Field(default=(), strict=False)
     ecosystems: Ecosystems
     training: Training | None = None

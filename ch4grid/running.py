@@ -21,7 +21,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did: the store, the catalog, the years made now and what they amount to."""
+    """What a run did: the store, the catalog, the years made now, what they amount to and rest on."""
 
     store: Path
     catalog: Path
@@ -29,6 +29,8 @@ class Outcome:
     published: tuple[int, ...]
     reason: str
     totals: dict[str, list[float]]
+    doubts: tuple[str, ...]
+    revised: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The outcome as JSON values."""
@@ -39,6 +41,8 @@ class Outcome:
             "published": list(self.published),
             "reason": self.reason,
             "annual_total_tg": self.totals,
+            "not_final": list(self.doubts),
+            "revised_drivers": list(self.revised),
         }
 
     def in_words(self) -> str:
@@ -48,6 +52,8 @@ class Outcome:
         lines += [
             f"{year}: {t[1]:.1f} Tg ({t[0]:.1f} to {t[2]:.1f})" for year, t in self.totals.items()
         ]
+        lines += [f"not final: {d}" for d in self.doubts]
+        lines += list(self.revised)
         lines += [
             f"store    {self.store}",
             f"open     xarray.open_zarr({str(self.store)!r})",
@@ -108,16 +114,19 @@ def run(
         )
     todo = plan(recipe, workspace, years=years, scenario=scenario)
     _refuse_missing(todo)
+    revised: tuple[str, ...] = ()
     if not todo.complete:
         from ch4grid import production  # heavy: torch
 
         chosen = production.torch_device(device)
         with cube.lock(todo.store), open_workers(cluster, report) as workers:
-            folder = production.trained(recipe, workspace, todo, workers)
-            production.make(recipe, workspace, todo, folder, workers, chosen)
+            assembly = Assembly(recipe, workspace, workers.map)
+            folder = production.trained(assembly, todo, workers)
+            production.make(assembly, todo, folder, workers, chosen)
             production.tell(recipe, workspace, todo, folder)
+            revised = assembly.revised()
     publication.write_index(workspace)
-    return _outcome(recipe, workspace, todo)
+    return _outcome(recipe, workspace, todo, revised)
 
 
 def train(
@@ -142,7 +151,7 @@ def train(
     from ch4grid.models import Checkpoint
 
     with open_workers(cluster, report) as workers:
-        folder = production.trained(recipe, workspace, todo, workers)
+        folder = production.trained(Assembly(recipe, workspace, workers.map), todo, workers)
     checkpoint = Checkpoint.load(folder)
     return Trained(folder, checkpoint.digest, tuple(checkpoint.skill))
 
@@ -214,7 +223,7 @@ def _refuse_missing(todo: Plan) -> None:
         raise InputError(todo.missing[0], fix=f"`ch4grid plan` lists what is missing{more}")
 
 
-def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan) -> Outcome:
+def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan, revised: tuple[str, ...]) -> Outcome:
     with catalog.open_store(todo.store) as product:
         annual = publication.totals(product, recipe.gas).annual
     globe = [v.sel(ecosystem="all", region="globe") for v in annual]
@@ -226,6 +235,8 @@ def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan) -> Outcome:
         published=ledger.published_years(todo.store),
         reason=todo.version_reason,
         totals=totals,
+        doubts=todo.doubts,
+        revised=revised,
     )
 
 

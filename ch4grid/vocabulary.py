@@ -204,7 +204,8 @@ KG_PER_TG = 1e9
 SECONDS_PER_DAY = 86400.0
 
 # quality_flag: one meaning per cell-month. Where several apply, the first of these holds: ocean, no_ecosystem,
-# driver_missing (why there is no flux, or part of the drivers), outside_applicability, driver_filled.
+# driver_missing (why there is no flux, or part of the drivers), outside_applicability, driver_filled (also an area that
+# follows the rule for years beyond its series), driver_preliminary.
 QUALITY_FLAGS: dict[str, int] = {
     "valid": 0,
     "ocean": 1,
@@ -212,6 +213,7 @@ QUALITY_FLAGS: dict[str, int] = {
     "driver_filled": 3,
     "driver_missing": 4,
     "outside_applicability": 5,
+    "driver_preliminary": 6,
 }
 NEVER_WRITTEN = 255
 

@@ -1,147 +1,87 @@
-"""DRIVERS: every source on the product grid, how they look at the towers, and the climate they describe.
-
-Sources are opened and regridded a year at a time, so memory does not grow with the length of the period.
-"""
+"""Sources on the product grid in memory, how drivers look at the towers, and the climate they describe."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import xarray as xr
 
-from ch4grid.drivers.units import named
-from ch4grid.errors import RecipeError
+from ch4grid.drivers.gaps import refuse
+from ch4grid.drivers.month import refuse_twice
+from ch4grid.drivers.planes import MARKS
+from ch4grid.drivers.source import Source
 from ch4grid.grid import Grid, great_circle_km
-from ch4grid.regridding import conservative
-from ch4grid.schema import check_drivers
 from ch4grid.stores import Workspace
-from ch4grid.vocabulary import DYNAMIC, STATIC, VARIABLES, Variable, months
-
-# Valid area fraction from which a cell counts as valid; below it the valid part stands for the cell and is flagged.
-VALID_FRACTION = 0.5
-FILLED_FRACTION = 0.05
-
-STATUS = {"valid": 0, "filled": 1, "missing": 2}
+from ch4grid.vocabulary import DYNAMIC, VARIABLES, Variable, months
 
 # Reach of the search for a cell with data around a tower at the coast [cells].
 REACH = 2
 
 
-class Source(Protocol):
-    """What any driver source can do."""
-
-    def open(self, workspace: Workspace, first_year: int, last_year: int) -> xr.Dataset:
-        """Vocabulary variables on the native grid for all months of the years."""
-
-
 def assemble(
     sources: Sequence[Source], grid: Grid, first_year: int, last_year: int, workspace: Workspace
 ) -> xr.Dataset:
-    """DRIVERS of the years on `grid`, float32.
+    """Variables of the years on `grid` in memory, float32: (time, latitude, longitude) and (latitude, longitude).
 
-    Dynamic variables (time, latitude, longitude), statics (latitude, longitude), and two more (time, latitude,
-    longitude): `driver_status` (0 valid, 1 filled: less than half of the cell has data, which stands for the cell, 2 a
-    dynamic driver is missing) and `valid_fraction`, the smallest valid area fraction over the dynamic drivers [1]. Area
-    layers count as zero where they are missing, so that their area is conserved at coasts.
+    For layers that are few; the drivers of a recipe have a cube of their own. Area layers count as zero where they are
+    missing, so that their area is conserved at coasts.
 
     Raises:
-        InputError: What the sources raise, or a variable out of its range.
+        InputError: A variable is missing, damaged or preliminary, or out of its range.
         RecipeError: Two sources give the same variable.
     """
-    years = [
-        _year(sources, grid, year, workspace, statics=year == first_year)
-        for year in range(first_year, last_year + 1)
-    ]
-    lasting = [n for n in years[0].data_vars if "time" not in years[0][n].dims]
-    changing = [n for n in years[0].data_vars if n not in lasting]
-    joined = xr.concat([y[changing] for y in years], dim="time", join="exact")
-    drivers = joined.assign({n: years[0][n] for n in lasting}).assign_attrs(step="month")
-    return check_drivers(drivers, [str(n) for n in drivers.data_vars if n in VARIABLES])
-
-
-def _year(
-    sources: Sequence[Source], grid: Grid, year: int, workspace: Workspace, *, statics: bool
-) -> xr.Dataset:
+    time = months(first_year, last_year)
     variables: dict[str, xr.DataArray] = {}
-    shares: list[xr.DataArray] = []
+    holders: list[tuple[str, str]] = []
     for source in sources:
-        native = source.open(workspace, year, year)
-        for name in map(str, native.data_vars):
-            if name in variables:
-                raise RecipeError(
-                    f"variable {name!r} comes from two driver sources",
-                    where="drivers",
-                    expected="one",
-                )
-            if not statics and "time" not in native[name].dims:
-                continue
-            variables[name], share = _on_grid(native[name], grid)
-            if name in DYNAMIC:
-                shares.append(share)
-    out = xr.Dataset(variables)
-    return out.assign(_status(shares, grid, year)).drop_encoding()
-
-
-def _on_grid(native: xr.DataArray, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
-    """A variable on the grid and its valid area fraction."""
-    name = str(native.name)
-    is_area = name in STATIC and name.endswith("_fraction")
-    values, share = conservative(native.fillna(0.0) if is_area else native, grid, FILLED_FRACTION)
-    return named(values, VARIABLES[name]), share
-
-
-def _status(shares: Sequence[xr.DataArray], grid: Grid, year: int) -> dict[str, xr.DataArray]:
-    """`driver_status` and `valid_fraction` of a year from the valid fractions of the dynamic drivers."""
-    time = months(year, year)
-    least = np.ones((len(time), *grid.shape), np.float32)
-    for share in shares:
-        least = np.minimum(least, np.clip(share.values, 0.0, 1.0))
-    status = np.select(
-        [least < FILLED_FRACTION - 1e-6, least < VALID_FRACTION - 1e-6],
-        [STATUS["missing"], STATUS["filled"]],
-        STATUS["valid"],
-    ).astype(np.uint8)
-    dims = ("time", "latitude", "longitude")
-    coords = {"time": time} | grid.coords
-    return {
-        "driver_status": xr.DataArray(
-            status,
-            dims=dims,
-            coords=coords,
-            attrs={
-                "long_name": "state of the predictors",
-                "flag_values": np.array(list(STATUS.values()), np.uint8),
-                "flag_meanings": " ".join(STATUS),
-            },
-        ),
-        "valid_fraction": xr.DataArray(
-            least,
-            dims=dims,
-            coords=coords,
-            attrs={"units": "1", "long_name": "smallest valid area fraction of the predictors"},
-        ),
-    }
+        holdings = source.survey(workspace, time)
+        refuse(holdings, "strict")
+        dynamic = list(dict.fromkeys(h.variable for h in holdings if h.month is not None))
+        static = [h.variable for h in holdings if h.month is None]
+        holders += [(name, source.source) for name in (*dynamic, *static)]
+        if dynamic:
+            found = source.on_grid(workspace, dynamic, time, grid).values
+            variables |= {n: found[n] for n in dynamic}
+        if static:
+            found = source.statics_on_grid(workspace, grid).values
+            variables |= {n: found[n] for n in static}
+    refuse_twice(holders)
+    return xr.Dataset(variables).assign_attrs(step="month").drop_encoding()
 
 
 def normals(drivers: xr.Dataset) -> xr.Dataset:
     """Climate over the given months (latitude, longitude): the mean of every dynamic driver, two seasonal ranges.
 
     `<name>_mean` in the units of the driver; `tas_range` and `pr_range` are the largest minus the smallest month of the
-    mean seasonal cycle. Dimensions other than time stay, so towers (site, time) work as well as the grid.
+    mean seasonal cycle. Dimensions other than time stay, so towers (site, time) work as well as the grid. Lazy drivers
+    are read one calendar month at a time.
     """
     time = drivers.indexes["time"]
     period = f"{time[0]:%Y-%m} to {time[-1]:%Y-%m}"
     out: dict[str, xr.DataArray] = {}
     for name in (n for n in DYNAMIC if n in drivers and "time" in drivers[n].dims):
         variable = VARIABLES[name]
-        mean = drivers[name].mean("time", dtype=np.float64)
+        total, count = _by_calendar_month(drivers[name])
+        number = count.sum("month")
+        mean = total.sum("month") / number.where(number > 0)
         out[f"{name}_mean"] = _described(mean, variable, f"mean over {period}")
         if name in ("tas", "pr"):
-            cycle = drivers[name].groupby("time.month").mean()
+            cycle = total / count
             span = cycle.max("month") - cycle.min("month")
             text = f"range of the mean seasonal cycle over {period}"
             out[f"{name}_range"] = _described(span, variable, text)
     return xr.Dataset(out)
+
+
+def _by_calendar_month(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Sums and numbers of the valid values of each calendar month (month, ...), float64; no number is NaN."""
+    number = values.indexes["time"].month
+    totals, counts = [], []
+    for month in sorted(set(number)):
+        some = values.isel(time=np.flatnonzero(number == month)).load()
+        totals.append(some.sum("time", dtype=np.float64))
+        counts.append(some.count("time"))
+    count = xr.concat(counts, dim="month").astype(np.float64)
+    return xr.concat(totals, dim="month"), count.where(count > 0)
 
 
 def _described(values: xr.DataArray, variable: Variable, what: str) -> xr.DataArray:
@@ -164,7 +104,7 @@ def at_sites(drivers: xr.Dataset, sites: xr.Dataset) -> xr.Dataset:
     latitude = np.asarray(sites["latitude"].values, np.float64)
     longitude = np.asarray(sites["longitude"].values, np.float64)
     rows, columns, distance = _nearest_with_data(drivers, grid, latitude, longitude)
-    names = [n for n in drivers.data_vars if n not in ("driver_status", "valid_fraction")]
+    names = [n for n in drivers.data_vars if n not in (*MARKS, "source_status")]
     picked = drivers[names].isel(
         latitude=xr.DataArray(rows, dims="site"), longitude=xr.DataArray(columns, dims="site")
     )

@@ -57,9 +57,11 @@ class OnGrid(NamedTuple):
 
 
 class Source(BaseModel, ABC):
-    """A source of drivers; subclasses add a literal `source` and `variables`."""
+    """A source of drivers; subclasses make `source` a literal and add `variables`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source: str
 
     @abstractmethod
     def survey(self, workspace: Workspace, wanted: pd.DatetimeIndex) -> list[Holding]:

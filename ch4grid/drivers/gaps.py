@@ -1,0 +1,70 @@
+"""What to do about months that are missing, damaged or preliminary: stop, mark them, or fill them; never silently."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+
+from ch4grid.drivers.source import Holding
+from ch4grid.errors import InputError
+
+# strict: anything missing, damaged or preliminary stops. flag: preliminary months are used and missing ones left out,
+# both marked. fill: as flag, and what is missing becomes the mean of the same calendar month over the reference years.
+Policy = Literal["strict", "flag", "fill"]
+
+# What can be read, and what strict does not accept.
+READABLE = ("final", "preliminary", "climatology")
+DOUBTFUL = ("missing", "damaged", "preliminary")
+
+# Gaps named in a message.
+NAMED = 6
+
+
+def doubts(holdings: Sequence[Holding]) -> list[str]:
+    """Everything that is not final, in words: one line per variable and state, months as runs."""
+    groups: dict[tuple[str, str, str, str], list[pd.Timestamp | None]] = {}
+    for h in holdings:
+        if h.state != "final":
+            groups.setdefault((h.source, h.variable, h.state, h.reason), []).append(h.month)
+    return [
+        f"{source} {variable} {runs(when)} {state}" + (f": {reason}" if reason else "")
+        for (source, variable, state, reason), when in groups.items()
+    ]
+
+
+def runs(when: Sequence[pd.Timestamp | None]) -> str:
+    """Months as runs: `2003-01..2003-04, 2003-07`; `static` for what has none."""
+    dated = sorted(m for m in when if m is not None)
+    if not dated:
+        return "static"
+    parts: list[list[pd.Timestamp]] = []
+    for month in dated:
+        if parts and month == parts[-1][-1] + pd.offsets.MonthBegin(1):
+            parts[-1].append(month)
+        else:
+            parts.append([month])
+    return ", ".join(
+        f"{p[0]:%Y-%m}" if len(p) == 1 else f"{p[0]:%Y-%m}..{p[-1]:%Y-%m}" for p in parts
+    )
+
+
+def refuse(holdings: Sequence[Holding], policy: Policy) -> None:
+    """Stop over what the policy does not accept: under `strict` every doubt, always a static that is not there.
+
+    Raises:
+        InputError: There is such a holding; the message has the first of them.
+    """
+    stopping = [
+        h for h in holdings if h.state in DOUBTFUL and (policy == "strict" or h.month is None)
+    ]
+    if not stopping:
+        return
+    told = doubts(stopping)
+    more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    raise InputError(
+        f"{len(stopping)} month(s) of the drivers are missing, damaged or preliminary",
+        where=", ".join(sorted({h.source for h in stopping})),
+        expected="every month of every variable, final (gaps: strict)",
+        found="; ".join(told[:NAMED]) + more,
+        fix="Fetch them (`ch4grid fetch`), shorten the period, or set `gaps: flag` or `gaps: fill` in the recipe",
+    )

@@ -1,17 +1,22 @@
 """The twin: a synthetic Earth with real continents, ERA5-like and MODIS-like files, towers and a known causal model."""
 
+from ch4grid.twin.archive import Faults, era5_name, write_archive
 from ch4grid.twin.causes import DRIVERS, TRUE_PARENTS, reversal, true_graph, true_links
 from ch4grid.twin.native import area_file, era5_files, folder, modis_files, tower_files
+from ch4grid.twin.pixels import granule_name
 from ch4grid.twin.planet import Twin
 from ch4grid.twin.towers import network, observe, true_flux
 
 __all__ = [
     "DRIVERS",
     "TRUE_PARENTS",
+    "Faults",
     "Twin",
     "area_file",
     "era5_files",
+    "era5_name",
     "folder",
+    "granule_name",
     "modis_files",
     "network",
     "observe",
@@ -20,4 +25,5 @@ __all__ = [
     "true_flux",
     "true_graph",
     "true_links",
+    "write_archive",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ch4grid.twin.planet import View
 
-Float = NDArray[np.float64]
+Float = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Layer = tuple[NDArray[Any], dict[str, Any]]
 
@@ -34,7 +34,7 @@ def evi_layers(evi: Float, lost: Mask, cloudy: Mask) -> dict[str, Layer]:
     """MOD13C2 layers: the index (n, m) packed, too low under cloud, and its reliability."""
     value = np.where(cloudy, 0.3 * evi, evi)
     packed = np.where(lost, EVI_FILL, np.rint(value * EVI_SCALE)).astype(np.int16)
-    reliability = np.select([lost, cloudy], [NO_DATA, CLOUDY], GOOD).astype(np.int8)
+    reliability = _coded(lost, cloudy, (GOOD, CLOUDY, NO_DATA), np.int8)
     return {
         "CMG 0.05 Deg Monthly EVI": (
             packed,
@@ -63,7 +63,7 @@ def lst_layers(part: str, lst: Float, lost: Mask, cloudy: Mask) -> dict[str, Lay
     """MOD11C3 layers of `Day` or `Night`: the temperature (n, m) [K] packed, too low under cloud, and its quality."""
     value = np.where(cloudy, lst - 12.0, lst)
     packed = np.where(lost, LST_FILL, np.rint(value / LST_SCALE)).astype(np.uint16)
-    quality = np.select([lost, cloudy], [QC_ABSENT, QC_POOR], QC_GOOD).astype(np.uint8)
+    quality = _coded(lost, cloudy, (QC_GOOD, QC_POOR, QC_ABSENT), np.uint8)
     return {
         f"LST_{part}_CMG": (
             packed,
@@ -84,6 +84,13 @@ def lst_layers(part: str, lst: Float, lost: Mask, cloudy: Mask) -> dict[str, Lay
             },
         ),
     }
+
+
+def _coded(
+    lost: Mask, cloudy: Mask, codes: tuple[int, int, int], kind: type[np.integer[Any]]
+) -> NDArray[Any]:
+    """Quality codes of good, cloudy and lost pixels."""
+    return np.select([lost, cloudy], [kind(codes[2]), kind(codes[1])], kind(codes[0]))
 
 
 def write_hdf4(path: Path, layers: dict[str, Layer]) -> None:

@@ -5,15 +5,14 @@ read both. Every file is written beside its place and renamed; a year's manifest
 whole.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ch4grid.stores import Workspace, unwritable, write_atomic, write_json
+from ch4grid.stores import Workspace, write_atomic, write_json
+from ch4grid.twin.files import put
 from ch4grid.twin.hdf import evi_layers, lst_layers, retrievals, write_hdf4
 from ch4grid.twin.lattice import Lattice
 from ch4grid.twin.netcdf import era5_fields, write_areas, write_era5
@@ -41,7 +40,7 @@ def area_file(twin: Twin, workspace: Workspace) -> Path:
     """NetCDF file of the area layers, altitude and soil, written first where absent."""
     path = folder(twin, workspace) / "areas.nc"
     if not path.exists():
-        _replace(path, partial(write_areas, twin=twin))
+        put(path, partial(write_areas, twin=twin))
     return path
 
 
@@ -87,27 +86,12 @@ def _names(kind: str, year: int) -> list[str]:
     return [f"{product}.A{day}.061.hdf" for day in days for product in ("MOD13C2", "MOD11C3")]
 
 
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file beside its place, then move it there: a reader sees a whole file or none."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(beside)
-        beside.replace(path)
-    except (OSError, RuntimeError) as error:  # the NetCDF library meets a full disk with the latter
-        refused = error if isinstance(error, OSError) else OSError(str(error))
-        raise unwritable(path, refused) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
 def _write_era5(twin: Twin, base: Path, year: int) -> None:
     view = twin.view(Lattice.nodes(twin.resolution))
     fields = era5_fields(view, twin.steps(months(year, year)))
-    _replace(
+    put(
         base / _names("era5", year)[0],
-        partial(write_era5, lattice=view.lattice, fields=fields, year=year),
+        partial(write_era5, lattice=view.lattice, fields=fields, time=months(year, year)),
     )
 
 
@@ -123,4 +107,4 @@ def _write_modis(twin: Twin, base: Path, year: int) -> None:
             "Night", night, lost[2], cloudy[2]
         )
         for layers in (vegetation, heat):
-            _replace(base / next(names), partial(write_hdf4, layers=layers))
+            put(base / next(names), partial(write_hdf4, layers=layers))

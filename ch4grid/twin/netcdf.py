@@ -5,14 +5,18 @@ from typing import Any
 
 import netCDF4
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ch4grid.twin.climate import SOIL_DEPTH, WATER_DENSITY
 from ch4grid.twin.lattice import Lattice
 from ch4grid.twin.planet import Twin, View
-from ch4grid.vocabulary import SECONDS_PER_DAY, STATIC, months
+from ch4grid.vocabulary import SECONDS_PER_DAY, STATIC
 
 Float = NDArray[np.float64]
+
+# Experiment versions of final months and of those of the last three.
+FINAL, PRELIMINARY = "0001", "0005"
 
 # ERA5 short names: long name and units as the Climate Data Store writes them.
 ERA5_NAMES = {
@@ -45,17 +49,25 @@ def era5_fields(view: View, steps: NDArray[np.int64]) -> dict[str, Float]:
     return fields
 
 
-def write_era5(path: Path, lattice: Lattice, fields: dict[str, Float], year: int) -> None:
+def write_era5(
+    path: Path,
+    lattice: Lattice,
+    fields: dict[str, Float],
+    time: pd.DatetimeIndex,
+    expver: str = FINAL,
+) -> None:
     """Write fields (t, n, m) by ERA5 short name in the layout of 2024 and later: `valid_time`, `number`, `expver`."""
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
         file.setncatts({"Conventions": "CF-1.7", "institution": "ch4grid twin, simulated"})
-        time = months(year, year).to_numpy().astype("datetime64[s]").astype(np.int64)
-        _coordinate(file, "valid_time", time, "seconds since 1970-01-01")
+        seconds = time.to_numpy().astype("datetime64[s]").astype(np.int64)
+        coordinate(file, "valid_time", seconds, "seconds since 1970-01-01")
         file["valid_time"].setncatts({"calendar": "proleptic_gregorian", "standard_name": "time"})
-        _coordinate(file, "latitude", lattice.latitude, "degrees_north")
-        _coordinate(file, "longitude", lattice.longitude, "degrees_east")
+        coordinate(file, "latitude", lattice.latitude, "degrees_north")
+        coordinate(file, "longitude", lattice.longitude, "degrees_east")
         file.createVariable("number", "i8")[...] = 0
-        file.createVariable("expver", str, ("valid_time",))[:] = np.array(["0001"] * 12, object)
+        file.createVariable("expver", str, ("valid_time",))[:] = np.array(
+            [expver] * len(time), object
+        )
         for name, (long_name, units) in ERA5_NAMES.items():
             variable = file.createVariable(
                 name,
@@ -72,7 +84,8 @@ def write_era5(path: Path, lattice: Lattice, fields: dict[str, Float], year: int
             variable[:] = fields[name].astype(np.float32)
 
 
-def _coordinate(file: netCDF4.Dataset, name: str, values: NDArray[Any], units: str) -> None:
+def coordinate(file: netCDF4.Dataset, name: str, values: NDArray[Any], units: str) -> None:
+    """Add a dimension and its variable."""
     file.createDimension(name, len(values))
     variable = file.createVariable(name, values.dtype, (name,))
     variable.units = units
@@ -84,9 +97,9 @@ def write_areas(path: Path, twin: Twin) -> None:
     statics = twin.statics()
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
         file.setncatts({"Conventions": "CF-1.11", "institution": "ch4grid twin, simulated"})
-        _coordinate(file, "month", np.arange(1, 13), "1")
-        _coordinate(file, "latitude", twin.cells.latitude, "degrees_north")
-        _coordinate(file, "longitude", twin.cells.longitude, "degrees_east")
+        coordinate(file, "month", np.arange(1, 13), "1")
+        coordinate(file, "latitude", twin.cells.latitude, "degrees_north")
+        coordinate(file, "longitude", twin.cells.longitude, "degrees_east")
         for name, field in statics.data_vars.items():
             dims = tuple(map(str, field.dims))
             variable = file.createVariable(str(name), "f4", dims, compression="zlib", complevel=1)

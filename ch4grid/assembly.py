@@ -27,8 +27,8 @@ from ch4grid.vocabulary import AREA_LAYERS, ECOSYSTEMS, months
 
 # Towers nearer than this to each other share a cluster (methods 0, decision 2).
 CLUSTER_KM = 300.0
-# Months of drivers that a month of the flux is computed from, its own included (methods 3.1).
-MEMORY = 15
+# Months before its own that the encoder of a driver sees; each of two layers of attention adds the longest lag.
+ENCODER_MEMORY = 14
 # Layout of the kept class fractions.
 AREAS_FORMAT = 2
 # Land cells from which the distances to the nearest tower are drawn.
@@ -113,7 +113,9 @@ class Assembly:
         if not self.revisions:
             return ()
         store = next(iter(self._cubes.values())).store
-        cells = revision.affected(revision.table(store), MEMORY)
+        cells = revision.affected(
+            revision.table(store), 1 + ENCODER_MEMORY + 2 * self.recipe.discovery.settings.max_lag
+        )
         path = beside(store, ".affected.csv")
         write_atomic(path, cells.to_csv(index=False, lineterminator="\n").encode())
         told = [r.in_words() for r in self.revisions]

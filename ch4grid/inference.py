@@ -104,7 +104,7 @@ def predict_region(
     calibration = Calibration.from_json(checkpoint.calibration)
     for where in _chunks(flux["ecosystem_fraction"].values, pairs):
         points = _points(checkpoint, drivers, statics, where)
-        law = checkpoint.predict(points, device=device).isel(time=slice(-MONTHS, None))
+        law = checkpoint.predict(points, device=device, last=MONTHS)
         found = calibration.apply(law["location"].values, law["scale"].values)
         seen = _seen(points, checkpoint.drivers)
         _scatter(flux, f"{gas.flux}_density", found, gas, where, seen)

@@ -135,7 +135,9 @@ class Checkpoint:
         except (KeyError, TypeError, ValueError, SafetensorError) as error:
             raise _damaged(folder, "a checkpoint of this version", str(error)) from error
 
-    def predict(self, points: xr.Dataset, *, device: str = "cpu", batch: int = 64) -> xr.Dataset:
+    def predict(
+        self, points: xr.Dataset, *, device: str = "cpu", batch: int = 64, last: int | None = None
+    ) -> xr.Dataset:
         """The law of the flux at points, all members in one pass, in asinh space (flux / 10 nmol m-2 s-1).
 
         A month depends on the twenty months before it: the caller gives these as well and drops them afterwards. Points
@@ -145,6 +147,7 @@ class Checkpoint:
             points: Drivers (site, time), statics (site), coordinates latitude, longitude and ecosystem (site).
             device: Torch device.
             batch: Points of one class side by side; the last ones are padded to the same shape.
+            last: Months at the end that are wanted, all by default; the earlier ones are memory and cost less.
 
         Returns:
             `location`, `scale` (member, site, time) and `quantile_location` (quantile, member, site, time).
@@ -155,7 +158,8 @@ class Checkpoint:
         torch.set_num_threads(1)
         table = Points.of(points, self.drivers, self.statics)
         neighbours = self._neighbours(table)
-        shape = (len(self.members), len(table.site), len(table.month))
+        wanted = len(table.month) if last is None else last
+        shape = (len(self.members), len(table.site), wanted)
         out = {"location": np.empty(shape, np.float32), "scale": np.empty(shape, np.float32)}
         quantiles = np.empty((len(QUANTILES), *shape), np.float32)
         for code in np.unique(table.ecosystem):
@@ -164,7 +168,7 @@ class Checkpoint:
                 part = rows[start : start + batch]
                 padded = part[np.minimum(np.arange(batch), len(part) - 1)]
                 for m, law in enumerate(
-                    self._laws(table.at(padded), neighbours.at(padded), device)
+                    self._laws(table.at(padded), neighbours.at(padded), wanted, device)
                 ):
                     location, scale, quantile = (v[..., : len(part), :].cpu().numpy() for v in law)
                     out["location"][m, part], out["scale"][m, part] = location, scale
@@ -173,7 +177,11 @@ class Checkpoint:
         return xr.Dataset(
             {name: (dims, values) for name, values in out.items()}
             | {"quantile_location": (("quantile", *dims), quantiles)},
-            coords={"quantile": list(QUANTILES), "site": points["site"], "time": points["time"]},
+            coords={
+                "quantile": list(QUANTILES),
+                "site": points["site"],
+                "time": points["time"][-wanted:],
+            },
             attrs={"transform": "asinh(flux / 10 nmol m-2 s-1)"},
         )
 
@@ -219,9 +227,9 @@ class Checkpoint:
         return NeighbourSearch(places, bank, self.config).find()
 
     def _laws(
-        self, table: Points, neighbours: Neighbours, device: str
+        self, table: Points, neighbours: Neighbours, wanted: int, device: str
     ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Location, scale (S, T) and quantiles (Q, S, T) of every member for points of one class."""
+        """Location, scale (S, T) and quantiles (Q, S, T) of the last months, by member, for points of one class."""
         inputs = torch.from_numpy(self.scaler.inputs(table)).to(device)
         features = torch.from_numpy(self.scaler.static_features(table)).to(device)
         code, laws = int(table.ecosystem[0]), []
@@ -233,7 +241,7 @@ class Checkpoint:
                     [(lists[code], slice(0, len(features)))],
                     bank.to(device),
                     neighbours,
-                    table.month,
+                    table.month[-wanted:],
                 )
                 laws.append((law.location, law.scale, law.quantiles))
         return laws

@@ -66,6 +66,7 @@ class CTGAT(nn.Module):
     def __init__(self, drivers: int, features: int, max_lag: int, config: CTGATConfig) -> None:
         super().__init__()
         width, heads = config.width, config.heads
+        self.max_lag = max_lag
         self.encoder = DriverEncoder(drivers, width)
         self.dag = DagAttention(width, heads, max_lag, use_prior=config.use_prior)
         self.readout = FluxReadout(width, heads, max_lag, use_prior=config.use_prior)
@@ -78,7 +79,7 @@ class CTGAT(nn.Module):
         self.head = Head(width, STATIC_WIDTH, features, dropout=config.dropout)
 
     def embed(
-        self, inputs: Tensor, features: Tensor, groups: Sequence[Group]
+        self, inputs: Tensor, features: Tensor, groups: Sequence[Group], last: int | None = None
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """State (S, T, D) and static embedding (S, G) of points, and the mean attention of each group.
 
@@ -86,8 +87,12 @@ class CTGAT(nn.Module):
             inputs: Input channels (P, C, S, T), points sorted by class.
             features: Static features (S, F).
             groups: The classes present.
+            last: Months at the end that are wanted; each layer then sees no more months than these depend on.
         """
-        h = self.encoder(inputs)
+        months = inputs.shape[-1]
+        wanted = months if last is None else min(last, months)
+        h = self.encoder(inputs[..., -(wanted + memory(self.max_lag)) :])
+        h = h[..., -(wanted + 2 * self.max_lag) :]
         states, attention = [], []
         for lists, rows in groups:
             state, weights = self.readout(self.dag(h[:, :, rows], lists), lists)
@@ -96,7 +101,7 @@ class CTGAT(nn.Module):
         embedding = self.statics(features)
         place = torch.cat([embedding, features[:, -len(ECOSYSTEMS) :]], dim=-1)
         factor, offset = self.film(place)[:, None].chunk(2, dim=-1)
-        state = torch.cat(states, dim=1).permute(1, 2, 0)
+        state = torch.cat(states, dim=1)[..., -wanted:].permute(1, 2, 0)
         return state * (1 + factor) + offset, embedding, tuple(attention)
 
     def forward(
@@ -116,9 +121,9 @@ class CTGAT(nn.Module):
             groups: The classes present.
             bank: State and embedding of the bank by calendar month (U, 12, D + G).
             neighbours: Edges from the bank.
-            month: Calendar month (T).
+            month: Calendar months that are wanted, the last ones of the inputs.
         """
-        state, embedding, attention = self.embed(inputs, features, groups)
+        state, embedding, attention = self.embed(inputs, features, groups, len(month))
         return self.conclude(state, embedding, features, attention, bank, neighbours, month)
 
     def conclude(

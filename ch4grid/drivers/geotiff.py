@@ -6,6 +6,7 @@ Loose files and members of ZIP archives are read alike, with rasterio.
 import io
 import struct
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -37,7 +38,7 @@ def _flaw(path: Path, member: str, size: int, modified: int) -> str:
             return _unlike_tiff(io.BytesIO(content), len(content), name)
         with path.open("rb") as stream:
             return _unlike_tiff(stream, size, name)
-    except (zipfile.BadZipFile, OSError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, KeyError) as error:
         return f"{name} cannot be read: {error}"
 
 
@@ -100,13 +101,13 @@ def read(path: Path, member: str = "") -> tuple[Stored, Window]:
 
 def _attributes(raster: Any) -> dict[str, Any]:
     """Tags of the file and of the band; scale, offset and fill as GDAL understands them where no tag states them."""
-    gdal = {
+    gdal: dict[str, Any] = {
         "scale_factor": raster.scales[0],
         "add_offset": raster.offsets[0],
         "long_name": raster.descriptions[0] or "",
     }
     fill = {} if raster.nodata is None else {"_FillValue": raster.nodata}
-    return gdal | fill | raster.tags() | raster.tags(1)
+    return {**gdal, **fill, **raster.tags(), **raster.tags(1)}
 
 
 def described(path: Path, member: str = "") -> str:

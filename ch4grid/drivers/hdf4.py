@@ -67,17 +67,17 @@ def _reach(stream: IO[bytes], size: int) -> int:
         block = stream.read(12 * count)
         for tag, _, offset, length in struct.iter_unpack(">HHII", block):
             if tag != NULL_TAG and UNWRITTEN not in (offset, length):
-                reach = max(reach, offset + length)
+                reach = max(reach, int(offset) + int(length))
         if len(block) < 12 * count or following > size:
-            return max(reach, at + 6 + 12 * count, following)
+            return max(reach, at + 6 + 12 * int(count), int(following))
         if following == 0:
             break
-        at = following
+        at = int(following)
     return reach
 
 
-def read(path: Path, names: Sequence[str], rows: slice | None = None) -> dict[str, Stored]:
-    """Fields of a file by name, as stored, whole or some of their rows (a slice with both ends).
+def read(path: Path, names: Sequence[str]) -> dict[str, Stored]:
+    """Fields of a file by name, as stored.
 
     Raises:
         InputError: The file is not whole or cannot be read, or lacks a field; the message lists what it has.
@@ -87,7 +87,7 @@ def read(path: Path, names: Sequence[str], rows: slice | None = None) -> dict[st
         for name in names:
             if name not in found:
                 raise lacking(path, name, sorted(found))
-        return {name: _field(file, name, rows) for name in names}
+        return {name: _field(file, name) for name in names}
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -149,16 +149,28 @@ def opened(path: Path) -> Iterator[Any]:
             file.end()
 
 
-def _field(file: Any, name: str, rows: slice | None) -> Stored:
+def blocks(path: Path, name: str, rows: int) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """A field as stored, some rows at a time in order, so that a deflated field is inflated once.
+
+    Raises:
+        InputError: The file is not whole or cannot be read, or lacks the field.
+    """
+    with opened(path) as file:
+        if name not in file.datasets():
+            raise lacking(path, name, sorted(file.datasets()))
+        data = file.select(name)
+        shape = data.info()[2]
+        for start in range(0, shape[0], rows):
+            count = min(rows, shape[0] - start)
+            values = data.get([start, *[0] * (len(shape) - 1)], [count, *shape[1:]])
+            yield slice(start, start + count), np.asarray(values)
+        data.endaccess()
+
+
+def _field(file: Any, name: str) -> Stored:
     data = file.select(name)
     try:
-        shape = data.info()[2]
-        if rows is None:
-            values = data.get()
-        else:
-            count = min(rows.stop, shape[0]) - rows.start
-            values = data.get([rows.start, *[0] * (len(shape) - 1)], [count, *shape[1:]])
-        return Stored(np.asarray(values), dict(data.attributes()))
+        return Stored(np.asarray(data.get()), dict(data.attributes()))
     finally:
         data.endaccess()
 

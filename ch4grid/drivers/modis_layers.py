@@ -39,6 +39,11 @@ class Layer:
     per_period: bool = False
     aliases: tuple[str, str] = ("", "")
 
+    @property
+    def judged(self) -> bool:
+        """Whether its quality layer is looked at."""
+        return self.kind != "filled"
+
 
 @dataclass(frozen=True)
 class Product:

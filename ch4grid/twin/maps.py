@@ -10,9 +10,11 @@ would say no more, and a reader takes their size from the file.
 """
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import netCDF4
@@ -35,12 +37,17 @@ GLWD = "glwd/GLWD_v2_0_area_by_class_pct_tif.zip"
 GLWD_MEMBER = "GLWD_v2_0_area_by_class_pct/GLWD_v2_0_class_{:02d}_pct.tif"
 GLWD_CLASSES = 33
 GLWD_NODATA = 255
+DATE = (1980, 1, 1, 0, 0, 0)
 # The map ends where rivers do [degrees_north].
 GLWD_ROWS = (-56.0, 84.0)
 SMOD = "ghsl/GHS_SMOD_E2020_GLOBE_R2023A_4326_30ss_V2_0.tif"
 SMOD_WATER, SMOD_RURAL, SMOD_CITY, SMOD_NODATA = 10, 11, 30, -200
 # Pixels of 30 arc-seconds along the side of a cell of 0.25 degrees, and the step that scatters their order.
 SMOD_SIDE, SMOD_STRIDE = 30, 541
+# Pixels from 180 W and from the north pole to the corner of the map, and rows that it leaves out at either pole.
+SMOD_BESIDE, SMOD_CUT = (0.95, 108.05), 108
+# Rows of cells written at a time.
+SMOD_CELLS = 64
 SURFACE = "surface/surface_025deg.nc"
 SURFACE_LAYERS = ("land_fraction", "elevation", "soil_organic_carbon")
 
@@ -111,40 +118,51 @@ def write_glwd(path: Path, twin: Twin) -> None:
     top = float(lattice.latitude[0]) + twin.resolution / 2
     pixels = dict(percentages(glwd_classes(Surface(twin.seed, lattice))))
     sea = refined(lattice.land <= 0)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    place = (-180.0, top, twin.resolution / SIDE)
+    with TemporaryDirectory() as folder, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        tif = Path(folder) / "class.tif"
         for number in range(1, GLWD_CLASSES + 1):
             values = pixels.get(number, np.zeros(sea.shape, np.uint8))
-            content = _geotiff(
-                np.where(sea, np.uint8(GLWD_NODATA), values),
-                top,
-                twin.resolution / SIDE,
-                GLWD_NODATA,
-            )
+            with _geotiff(tif, sea.shape, "uint8", place, GLWD_NODATA) as file:
+                file.write(np.where(sea, np.uint8(GLWD_NODATA), values), 1)
             # the default date of a member is that of the clock
-            member = zipfile.ZipInfo(GLWD_MEMBER.format(number), (1980, 1, 1, 0, 0, 0))
-            archive.writestr(member, content)
+            archive.writestr(zipfile.ZipInfo(GLWD_MEMBER.format(number), DATE), tif.read_bytes())
 
 
 def write_smod(path: Path, twin: Twin) -> None:
-    """Write the degree of urbanisation: of every cell as many pixels are city as it has of its area."""
+    """Write the degree of urbanisation: of every cell as many pixels are city as it has of its area.
+
+    As in the original, pixels lie a twentieth of a pixel beside the lines of the cells, and two columns stand twice.
+    """
     lattice = Lattice.pixels(twin.resolution)
-    surface = Surface(twin.seed, lattice)
-    count = SMOD_SIDE**2
-    order = (np.arange(count) * SMOD_STRIDE % count).reshape(SMOD_SIDE, SMOD_SIDE)
-    city = np.rint(surface.layers["urban_fraction"] * count).astype(np.int16)
-    land = np.rint(lattice.land * count).astype(np.int16)
-    rows, columns = lattice.shape
-    ranks = np.tile(order.astype(np.int16), (1, columns))
-    codes = np.empty((rows * SMOD_SIDE, columns * SMOD_SIDE), np.int16)
-    for row in range(rows):
-        block = slice(row * SMOD_SIDE, (row + 1) * SMOD_SIDE)
-        cities, lands = (np.repeat(field[row], SMOD_SIDE) for field in (city, land))
-        codes[block] = np.select(
-            [ranks < cities, ranks < lands],
-            [np.int16(SMOD_CITY), np.int16(SMOD_RURAL)],
-            np.int16(SMOD_WATER),
-        )
-    path.write_bytes(_geotiff(codes, 90.0, twin.resolution / SMOD_SIDE, SMOD_NODATA))
+    urban = Surface(twin.seed, lattice).layers["urban_fraction"]
+    city, land = (np.rint(f * SMOD_SIDE**2).astype(np.int16) for f in (urban, lattice.land))
+    order = (np.arange(SMOD_SIDE**2) * SMOD_STRIDE % SMOD_SIDE**2).reshape(SMOD_SIDE, SMOD_SIDE)
+    rows, columns = (n * SMOD_SIDE for n in lattice.shape)
+    step = twin.resolution / SMOD_SIDE
+    corner = -180.0 - SMOD_BESIDE[0] * step, 90.0 - SMOD_BESIDE[1] * step
+    first, last = SMOD_CUT, rows - SMOD_CUT
+    with _geotiff(path, (last - first, columns + 2), "int16", (*corner, step), SMOD_NODATA) as file:
+        for row in range(0, lattice.shape[0], SMOD_CELLS):
+            band = slice(row, row + SMOD_CELLS)
+            codes = _urbanisation(city[band], land[band], order.astype(np.int16))
+            top = row * SMOD_SIDE
+            codes = codes[max(first - top, 0) : max(last - top, 0)]
+            if len(codes):
+                start = max(top, first) - first
+                window = ((start, start + len(codes)), (0, columns + 2))
+                file.write(np.pad(codes, ((0, 0), (1, 1)), mode="wrap"), 1, window=window)
+
+
+def _urbanisation(
+    city: NDArray[np.int16], land: NDArray[np.int16], order: NDArray[np.int16]
+) -> NDArray[np.int16]:
+    """Codes of the pixels of cells, from the number of pixels in each that are city and land."""
+    ranks = np.tile(order, city.shape)
+    codes = np.full(ranks.shape, SMOD_WATER, np.int16)
+    codes[ranks < refined(land, SMOD_SIDE)] = SMOD_RURAL
+    codes[ranks < refined(city, SMOD_SIDE)] = SMOD_CITY
+    return codes
 
 
 def write_surface(path: Path, twin: Twin) -> None:
@@ -169,25 +187,32 @@ def write_surface(path: Path, twin: Twin) -> None:
             variable[:] = values
 
 
-def _geotiff(values: NDArray[Any], north: float, step: float, nodata: float) -> bytes:
-    """A deflated GeoTIFF on latitude and longitude from -180 eastward, `north` its upper edge [degrees]."""
-    from rasterio.io import MemoryFile
-    from rasterio.transform import from_origin
+@contextmanager
+def _geotiff(
+    path: Path,
+    shape: tuple[int, int],
+    dtype: str,
+    place: tuple[float, float, float],
+    nodata: float,
+) -> Iterator[Any]:
+    """A compressed GeoTIFF in degrees, open for writing; `place`: west and north edge, step."""
+    import rasterio
 
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            height=values.shape[0],
-            width=values.shape[1],
-            count=1,
-            dtype=values.dtype,
-            crs="EPSG:4326",
-            transform=from_origin(-180.0, north, step, step),
-            nodata=nodata,
-            compress="lzw",
-            tiled=True,
-            blockxsize=256,
-            blockysize=256,
-        ) as file:
-            file.write(values, 1)
-        return bytes(memory.read())
+    west, north, step = place
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=shape[0],
+        width=shape[1],
+        count=1,
+        dtype=dtype,
+        crs="EPSG:4326",
+        transform=rasterio.Affine(step, 0.0, west, 0.0, -step, north),
+        nodata=nodata,
+        compress="lzw",
+        tiled=True,
+        blockxsize=256,
+        blockysize=256,
+    ) as file:
+        yield file

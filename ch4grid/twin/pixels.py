@@ -30,9 +30,9 @@ LOST, CLOUDY = 10, 10
 PRODUCED = "2025001000000"
 
 
-def refined(cells: NDArray[Any]) -> NDArray[Any]:
-    """Every cell (n, m) as a block of equal pixels (5 n, 5 m)."""
-    return np.repeat(np.repeat(cells, SIDE, axis=0), SIDE, axis=1)
+def refined(cells: NDArray[Any], side: int = SIDE) -> NDArray[Any]:
+    """Every cell (n, m) as a block of equal pixels (side n, side m)."""
+    return np.repeat(np.repeat(cells, side, axis=0), side, axis=1)
 
 
 def ranks(shape: tuple[int, int]) -> NDArray[np.uint8]:

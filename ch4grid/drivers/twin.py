@@ -104,17 +104,9 @@ class TwinDrivers(Source):
     def _held(
         self, source: ERA5 | MODIS | Gridded, workspace: Workspace, wanted: pd.DatetimeIndex
     ) -> list[Holding]:
-        """What one of the readers finds, under the name of the twin; its mean year of wetlands is no stopgap."""
-        if isinstance(source, Gridded):
-            found = source.survey(workspace, wanted)
-            return [
-                replace(h, source=self.source, state="final", reason="")
-                if h.state == "climatology"
-                else replace(h, source=self.source)
-                for h in found
-            ]
-        simulated = self._simulated(wanted)
-        held = source.survey(workspace, simulated) if len(simulated) else []
+        """What one of the readers finds, under the name of the twin."""
+        simulated = wanted if isinstance(source, Gridded) else self._simulated(wanted)
+        held = source.survey(workspace, simulated) if len(simulated) or not len(wanted) else []
         reason = f"the twin is simulated from {self.twin.first_year} to {self.twin.last_year}"
         absent = [
             Holding(self.source, name, month, "missing", reason=reason)

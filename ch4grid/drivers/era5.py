@@ -1,51 +1,44 @@
-"""ERA5 and ERA5-Land monthly means as the Climate Data Store hands them out, in our names and units.
+"""ERA5 and ERA5-Land in any form that their archives hand out, as monthly fields in our names and units.
 
-Both file layouts are read: `valid_time` with `number` and `expver`, and the older `time`. Accumulations of monthly
-means are per day (ECMWF, "accumulated variables"): `tp` is m day-1 and `ssrd` J m-2 day-1 although their units say m
-and J m-2.
+Files of the Climate Data Store (NetCDF old and new, ZIP, GRIB) and Zarr stores (Earth Data Hub, ARCO-ERA5) are read, as
+monthly means or as hourly or daily values that are averaged here. Humidity and wind speed are made from hourly or daily
+values before averaging, which is better than from monthly means: both are convex in what they are made from.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Literal
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from ch4grid.drivers import netcdf
-from ch4grid.drivers.netcdf import Header
-from ch4grid.drivers.units import convert, normalised, vapour_pressure_deficit, wind_speed
-from ch4grid.errors import InputError
+from ch4grid.drivers import archive, netcdf, reader
+from ch4grid.drivers.accumulation import Frequency
+from ch4grid.drivers.averaging import checked, combined, means, monthly_series, name_in
+from ch4grid.drivers.derived import period_mean, standard_pressure
+from ch4grid.drivers.header import Header
+from ch4grid.drivers.latitude import refuse_swapped_latitude
+from ch4grid.drivers.reader import Reader
+from ch4grid.drivers.reanalysis import NATIVE, Accumulation, Reanalysis
+from ch4grid.drivers.reanalysis import Dataset as Archive
+from ch4grid.drivers.series import Month, Piece
+from ch4grid.drivers.source import Holding, Source
+from ch4grid.drivers.units import convert
+from ch4grid.errors import InputError, RunError
 from ch4grid.schema import check_range
-from ch4grid.stores import Workspace
-from ch4grid.vocabulary import VARIABLES, months
-
-# Short name in the file: units it must state, units it is in.
-NATIVE: dict[str, tuple[str, str]] = {
-    "t2m": ("K", "K"),
-    "d2m": ("K", "K"),
-    "stl1": ("K", "K"),
-    "sp": ("Pa", "Pa"),
-    "tp": ("m", "m day-1"),
-    "avg_tprate": ("kg m-2 s-1", "kg m-2 s-1"),
-    "ssrd": ("J m-2", "J m-2 day-1"),
-    "avg_sdswrf": ("W m-2", "W m-2"),
-    "swvl1": ("m3 m-3", "m3 m-3"),
-    "sd": ("m", "m"),
-    "si10": ("m s-1", "m s-1"),
-    "u10": ("m s-1", "m s-1"),
-    "v10": ("m s-1", "m s-1"),
-    "lsm": ("1", "1"),
-}
+from ch4grid.stores import Workspace, sha256_json, write_atomic
+from ch4grid.vocabulary import STATIC, VARIABLES, months
 
 # Ours from theirs: the first set of short names that the files hold is used.
 SOURCES: dict[str, tuple[tuple[str, ...], ...]] = {
     "tas": (("t2m",),),
     "vpd": (("t2m", "d2m"),),
+    "hurs": (("t2m", "d2m"),),
     "pr": (("tp",), ("avg_tprate",)),
     "ps": (("sp",),),
+    "psa": (("sp",),),
     "sfcWind": (("si10",), ("u10", "v10")),
     "rsds": (("ssrd",), ("avg_sdswrf",)),
     "tsl": (("stl1",),),
@@ -53,29 +46,32 @@ SOURCES: dict[str, tuple[tuple[str, ...], ...]] = {
     "snw": (("sd",),),
     "land_fraction": (("lsm",),),
 }
-PAIRS: dict[str, Callable[[xr.DataArray, xr.DataArray], xr.DataArray]] = {
-    "vpd": vapour_pressure_deficit,
-    "sfcWind": wind_speed,
-}
-
-# Fields whose seasons and latitudes tell north from south.
-SEASONAL = ("tas", "tsl", "rsds")
+# From the worst to the best way to hold what a variable is made from.
+WORST_FIRST = ("damaged", "missing", "preliminary", "final")
 
 
-class ERA5(BaseModel):
-    """Monthly ERA5 or ERA5-Land NetCDF files.
+class ERA5(Source):
+    """ERA5 or ERA5-Land, monthly, daily or hourly.
 
     Args:
-        path: File or glob, relative to the data folder; any split by year, month or variable.
-        variables: Vocabulary names; `sfcWind` from `si10` where present, else from the components, whose mean is
-            slower than the mean wind.
+        path: File, glob, Zarr folder or URL; files may be split by year, month or variable, and relative paths start
+            from the data folder. Credentials of a URL come from netrc or the environment.
+        variables: Vocabulary names; `sfcWind` from `si10` where present, else from the components.
+        dataset: `auto` tells ERA5-Land by its class, its name or its spacing of 0.1 degrees.
+        frequency: What the times of the files stand for; `auto` tells it where they do.
+        accumulation: What hourly accumulations count; `auto` is per hour for ERA5, since 00 UTC for ERA5-Land.
+        reference: First and last year whose mean pressure `psa` is an anomaly of, all months needed. Without it the
+            reference is the standard atmosphere at the surface geopotential `z`, which must then be in the files.
+            Either way it does not depend on the months asked for.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     source: Literal["era5"] = "era5"
-    path: str
+    path: Annotated[str, AfterValidator(archive.refuse_credentials)]
     variables: tuple[str, ...] = Field(strict=False)
+    dataset: Archive = "auto"
+    frequency: Literal["auto"] | Frequency = "auto"
+    accumulation: Accumulation = "auto"
+    reference: tuple[int, int] | None = Field(default=None, strict=False)
 
     @field_validator("variables")
     @classmethod
@@ -87,128 +83,211 @@ class ERA5(BaseModel):
             )
         return names
 
-    def inputs(self, workspace: Workspace, first_year: int, last_year: int) -> list[Path]:
-        """The files that the years need, sorted.
+    @model_validator(mode="after")
+    def _whole_reference(self) -> "ERA5":
+        if self.reference and self.reference[0] > self.reference[1]:
+            raise ValueError(f"reference {self.reference} ends before it begins")
+        return self
 
-        Raises:
-            InputError: A file cannot be read, or a variable or month is missing.
-        """
-        wanted = months(first_year, last_year)
-        found = netcdf.headers(workspace.matches(self.path))
-        needed = [h for n in self.variables for h in self._holders(found, n, wanted)]
-        return sorted({h.path for h in needed})
+    def survey(self, workspace: Workspace, wanted: pd.DatetimeIndex) -> list[Holding]:
+        """What is held of every variable in every month wanted, and of every static once, from headers alone."""
+        files = self._reanalysis(workspace)
+        out = []
+        for name in self.variables:
+            if name in STATIC:
+                held = self._static(files, name)
+                out.append(Holding(self.source, name, None, held.state, held.files, held.reason))
+                continue
+            for month in wanted:
+                held = self._month(files, name, month)
+                out.append(Holding(self.source, name, month, held.state, held.files, held.reason))
+        return out
 
-    def open(self, workspace: Workspace, first_year: int, last_year: int) -> xr.Dataset:
-        """All months of the years on the native grid (time, latitude, longitude), statics (latitude, longitude).
+    def open(
+        self, workspace: Workspace, names: Sequence[str], wanted: pd.DatetimeIndex
+    ) -> xr.Dataset:
+        """Variables for the months wanted on the native grid (time, latitude, longitude).
 
         Raises:
             InputError: A file, variable or month is missing, a unit or value is wrong, or north is south.
         """
-        wanted = months(first_year, last_year)
-        found = netcdf.headers(workspace.matches(self.path))
-        out = xr.Dataset({n: self._variable(found, n, wanted) for n in self.variables})
-        for name in out.data_vars:
-            check_range(out[name], f"era5, {self.path}")
-        refuse_swapped_latitude(out, f"era5, {self.path}")
+        files = self._reanalysis(workspace)
+        for name in names:
+            for month in wanted:
+                self._refuse(name, month, self._month(files, name, month))
+        out = xr.Dataset()
+        with Reader() as open_files:
+            raw = self._raw(files, open_files, names, wanted)
+            for name in names:
+                field = raw[name]
+                if name == "psa":
+                    field = (field - self._reference(files, open_files, workspace)).assign_attrs(
+                        units="Pa"
+                    )
+                out[name] = self._ours(name, field)
+        refuse_swapped_latitude(out, self._where)
         return out
 
-    def _holders(
-        self, found: Sequence[Header], name: str, wanted: pd.DatetimeIndex
-    ) -> list[Header]:
-        """The files that hold a variable in the months wanted; all of them if it is static."""
-        keys = set(wanted.values.astype("datetime64[s]").tolist())
-        holders: list[Header] = []
-        for native in self._natives(found, name):
-            files = netcdf.files_with(found, native)
-            if "time" in VARIABLES[name].cell_methods:
-                netcdf.refuse_missing(netcdf.missing_months(files, wanted), native, self.path)
-                files = [h for h in files if any(m.tolist() in keys for m in h.months)]
-            holders += files
-        return holders
+    def statics(self, workspace: Workspace) -> xr.Dataset:
+        """Variables that do not change (latitude, longitude); an empty Dataset if none.
 
-    def _natives(self, found: Sequence[Header], name: str) -> tuple[str, ...]:
+        Raises:
+            InputError: A file or variable is missing, or a unit or value is wrong.
+        """
+        files = self._reanalysis(workspace)
+        out = xr.Dataset()
+        with Reader() as open_files:
+            for name in (n for n in self.variables if n in STATIC):
+                self._refuse(name, None, self._static(files, name))
+                (native,) = self._natives(files, name)
+                header = files.holders(native)[0]
+                field = checked(
+                    open_files.static(header, name_in(header, native)), native, self._where
+                )
+                out[name] = self._ours(name, field.assign_attrs(units=NATIVE[native].units))
+        return out
+
+    @property
+    def _where(self) -> str:
+        return f"era5, {self.path}"
+
+    def _reanalysis(self, workspace: Workspace) -> Reanalysis:
+        return Reanalysis(
+            self.path,
+            reader.survey(workspace, self.path),
+            dataset=self.dataset,
+            frequency=self.frequency,
+            accumulation=self.accumulation,
+        )
+
+    def _natives(self, files: Reanalysis, name: str) -> tuple[str, ...]:
+        """The short names that a variable is made from; none if the files do not hold them."""
         for natives in SOURCES[name]:
-            if all(netcdf.files_with(found, n) for n in natives):
+            if all(files.holders(n) for n in natives):
                 return natives
-        raise InputError(
-            f"no file holds what {name!r} is made from",
-            where=f"era5, {self.path}",
-            expected=" or ".join(" and ".join(n) for n in SOURCES[name]),
-            found=", ".join(sorted({n for h in found for n in h.names})),
-            fix="Request the variable from the Climate Data Store or take it out of the recipe",
-        )
+        return ()
 
-    def _variable(
-        self, found: Sequence[Header], name: str, wanted: pd.DatetimeIndex
-    ) -> xr.DataArray:
-        natives = self._natives(found, name)
-        fields = [self._native(found, n, name, wanted) for n in natives]
-        if len(fields) == 2:
-            return PAIRS[name](fields[0], fields[1])
-        stated = NATIVE[natives[0]][1]
-        return convert(fields[0], VARIABLES[name], stated, f"era5, {self.path}, {natives[0]}")
+    def _month(self, files: Reanalysis, name: str, month: pd.Timestamp) -> Month:
+        """How a variable is held in a month: as badly as the worst of what it is made from."""
+        natives = self._natives(files, name)
+        if not natives:
+            return files.or_damaged(Month("missing", self._absent(files, name)), month)
+        held = [(n, files.month(n, month)) for n in natives]
+        if name == "psa":
+            held += self._reference_months(files, natives[0])
+        return _worst(held)
 
-    def _native(
-        self, found: Sequence[Header], native: str, name: str, wanted: pd.DatetimeIndex
-    ) -> xr.DataArray:
-        """One short name in the units it is in, stated units checked."""
-        where = f"era5, {self.path}"
-        if "time" in VARIABLES[name].cell_methods:
-            field = netcdf.read_months(found, native, wanted, where)
-            empty = ~np.isfinite(field.values).any(axis=(1, 2))
-            blank = [str(m) for m in field["time"].values[empty].astype("datetime64[M]")]
-            netcdf.refuse_missing(blank, native, where)
-        else:
-            field = netcdf.read_static(netcdf.files_with(found, native)[0], native)
-        units = str(field.attrs.get("units", ""))
-        if normalised(units) != NATIVE[native][0]:
-            raise InputError(
-                f"variable {native!r} has wrong units",
-                where=where,
-                expected=repr(NATIVE[native][0]),
-                found=repr(units),
-                fix="Give files as the Climate Data Store wrote them, or use the source 'gridded'",
+    def _reference_months(self, files: Reanalysis, native: str) -> list[tuple[str, Month]]:
+        """How the reference of the pressure anomaly is held."""
+        if self.reference is None:
+            there = bool(files.holders("z"))
+            reason = "no reference years in the recipe and no surface geopotential z in the files"
+            return [("reference", Month("final") if there else Month("missing", reason))]
+        held = [(m, files.month(native, m)) for m in months(*self.reference)]
+        worst = min(held, key=lambda pair: WORST_FIRST.index(pair[1].state))
+        if worst[1].state == "final":
+            return []
+        reason = f"reference {worst[0]:%Y-%m}: {worst[1].reason}"
+        return [("reference", Month(worst[1].state, reason))]
+
+    def _static(self, files: Reanalysis, name: str) -> Month:
+        natives = self._natives(files, name)
+        if not natives:
+            damaged = tuple(Piece(h, np.empty(0, np.int64)) for h in files.problems)
+            reason = self._absent(files, name)
+            return (
+                Month("damaged", damaged[0].header.problem, damaged)
+                if damaged
+                else Month("missing", reason)
             )
-        return field
+        header = files.holders(natives[0])[0]
+        return Month("final", "", (Piece(header, np.arange(1)),))
 
+    def _absent(self, files: Reanalysis, name: str) -> str:
+        made = " or ".join(" and ".join(n) for n in SOURCES[name])
+        if not files.headers and not files.problems:
+            return f"no file at {self.path}"
+        return f"no file holds {made}; they hold {files.names}"
 
-def refuse_swapped_latitude(ds: xr.Dataset, where: str) -> None:
-    """Refuse fields whose latitude labels run against the data.
-
-    The southern summer is in January and the northern one in July, and the Antarctic is colder than the Arctic over
-    the year: two signs of temperature and radiation that no climate reverses.
-
-    Raises:
-        InputError: A temperature or radiation field has its seasons or its poles the wrong way round.
-    """
-    for name in SEASONAL:
-        if name not in ds or "time" not in ds[name].dims or ds.sizes["time"] < 12:
-            continue
-        latitude = np.asarray(ds["latitude"].values, np.float64)
-        zonal = ds[name].mean("longitude")
-        number = pd.DatetimeIndex(ds["time"].values).month
-        summer = zonal.isel(time=number == 7).mean("time") - zonal.isel(time=number == 1).mean(
-            "time"
-        )
-        north = _mean_between(summer, latitude, 30.0, 70.0)
-        south = _mean_between(summer, latitude, -70.0, -30.0)
-        year = zonal.mean("time")
-        arctic = _mean_between(year, latitude, 75.0, 90.0)
-        antarctic = _mean_between(year, latitude, -90.0, -75.0)
-        poles = name == "tas" and antarctic > arctic
-        if north < 0 or south > 0 or poles:
+    def _refuse(self, name: str, month: pd.Timestamp | None, held: Month) -> None:
+        """Refuse what is missing or damaged."""
+        if held.state in ("missing", "damaged"):
             raise InputError(
-                f"latitude is swapped: {name!r} has northern seasons in the south",
-                where=where,
-                expected=f"{name} of July above that of January north of 30N, below it south of 30S, Antarctic coldest",
-                found=f"July minus January {north:.3g} at 30N-70N and {south:.3g} at 30S-70S, "
-                f"Arctic {arctic:.4g}, Antarctic {antarctic:.4g} {ds[name].attrs['units']}",
-                fix="Reverse the latitude coordinate of the file (not the data)",
+                f"{name!r} {f'of {month:%Y-%m} ' if month is not None else ''}is {held.state}",
+                where=self._where,
+                found=held.reason,
+                fix="Fetch it from the archive, or see `ch4grid inventory`",
             )
 
+    def _ours(self, name: str, field: xr.DataArray) -> xr.DataArray:
+        """A field as the vocabulary's variable, its values checked."""
+        out = convert(field, VARIABLES[name], field.attrs["units"], f"{self._where}, {name}")
+        check_range(out, self._where)
+        return out
 
-def _mean_between(values: xr.DataArray, latitude: np.ndarray, low: float, high: float) -> float:
-    """Mean over the rows from `low` to `high` [degrees_north]; NaN if there are none."""
-    rows = values.values[(latitude >= low) & (latitude <= high)]
-    rows = rows[np.isfinite(rows)]
-    return float(rows.mean()) if rows.size else float("nan")
+    def _raw(
+        self, files: Reanalysis, open_files: Reader, names: Sequence[str], wanted: pd.DatetimeIndex
+    ) -> dict[str, xr.DataArray]:
+        """Monthly means (time, latitude, longitude) by our name, in the units that they state."""
+        made = {n: self._natives(files, n) for n in names}
+        monthly: dict[str, tuple[str, ...]] = {}
+        finer: dict[str, tuple[str, ...]] = {}
+        for name, natives in made.items():
+            kinds = {files.lookup(n).frequency for n in natives}
+            (monthly if kinds == {"monthly"} else finer)[name] = natives
+        out: dict[str, xr.DataArray] = {}
+        fields = {
+            n: monthly_series(files.lookup(n), open_files, n, wanted, self._where)
+            for n in dict.fromkeys(n for natives in monthly.values() for n in natives)
+        }
+        out |= {
+            name: combined(name, [fields[n] for n in natives]) for name, natives in monthly.items()
+        }
+        if finer:
+            whole = [means(files, open_files, finer, m, self._where) for m in wanted]
+            for name in finer:
+                parts = [w[name] for w in whole]
+                out[name] = netcdf.joined(parts, name, self._where).assign_coords(
+                    time=wanted.values.astype("datetime64[s]")
+                )
+        return out
+
+    def _reference(
+        self, files: Reanalysis, open_files: Reader, workspace: Workspace
+    ) -> xr.DataArray:
+        """What the pressure anomaly is an anomaly of [Pa] (latitude, longitude), kept in the cache."""
+        if self.reference is None:
+            header = files.holders("z")[0]
+            field = open_files.static(header, name_in(header, "z"))
+            return standard_pressure(checked(field, "z", self._where))
+        wanted = months(*self.reference)
+        pieces = [p for m in wanted for p in self._month(files, "ps", m).pieces]
+        marks = sorted({str(_mark(p.header)) for p in pieces})
+        key = sha256_json([self.model_dump(mode="json", exclude={"variables"}), marks])[:16]
+        kept = workspace.cache / "pressure-reference" / f"{key}.nc"
+        with suppress(OSError, ValueError), xr.open_dataset(kept, engine="scipy") as ds:
+            stored: xr.DataArray = ds["ps"].load()
+            return stored
+        years = [wanted[i : i + 12] for i in range(0, len(wanted), 12)]
+        mean = xr.zeros_like(self._raw(files, open_files, ("ps",), wanted[:1])["ps"][0], np.float64)
+        for year in years:
+            part = period_mean(self._raw(files, open_files, ("ps",), year)["ps"])
+            mean = mean + part * float(np.sum(year.days_in_month) / np.sum(wanted.days_in_month))
+        document = mean.drop_vars("time").rename("ps").to_dataset().to_netcdf(engine="scipy")
+        with suppress(RunError):
+            write_atomic(kept, bytes(document))
+        return mean
+
+
+def _mark(header: Header) -> object:
+    path = header.path
+    return path if isinstance(path, str) else [path.name, *archive.mark(path)]
+
+
+def _worst(held: Sequence[tuple[str, Month]]) -> Month:
+    """Several months as one: the worst state with its reason, the pieces of all."""
+    native, worst = min(held, key=lambda pair: WORST_FIRST.index(pair[1].state))
+    pieces = tuple(p for _, month in held for p in month.pieces)
+    files = worst.pieces if worst.state == "damaged" else pieces
+    reason = f"{native}: {worst.reason}" if worst.reason and len(held) > 1 else worst.reason
+    return Month(worst.state, reason, files)

@@ -1,22 +1,20 @@
-"""NetCDF and Zarr files as monthly fields: what each file holds, and one variable of it for the months asked for.
+"""NetCDF files, alone or in a ZIP archive: what each one holds, and its fields on our axes.
 
-Whatever a file calls its axes, a field leaves here as (time, latitude, longitude) or (latitude, longitude) with months
-labelled by their first day. A file that cannot be read, or is cut short, is named.
+Whatever a file calls its axes, a field leaves here as (time, latitude, longitude) or (latitude, longitude). A file that
+cannot be read, or is cut short, is named. Packed values are decoded file by file: every file has a scale of its own.
 """
 
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
+from ch4grid.drivers.header import Header, Times
 from ch4grid.errors import InputError
 from ch4grid.regridding import latitude_edges, longitude_edges
 
@@ -34,61 +32,137 @@ AXES = {
 }
 FIELD = ("time", "latitude", "longitude")
 
+ZIP = b"PK\x03\x04"
+CLASSIC = (b"CDF\x01", b"CDF\x02")
 
-@dataclass(frozen=True)
-class Header:
-    """What a file holds: its variables, and its months, none if it has no time axis.
-
-    Args:
-        path: The file or Zarr folder.
-        names: Its data variables with at least two dimensions.
-        months: First days of its months, in file order; empty for statics and climatologies.
-        climatology: Whether it holds one mean year on a dimension `month`.
-    """
-
-    path: Path
-    names: frozenset[str]
-    months: tuple[np.datetime64, ...]
-    climatology: bool
+# Row spacing of ERA5-Land [degrees]; no other product of ERA5 has it.
+LAND_SPACING = 0.1
 
 
-def headers(paths: Sequence[Path]) -> list[Header]:
-    """The headers of the files, remembered as long as a file's size and modification time stay.
+def read_headers(path: Path) -> list[Header]:
+    """The header of a file or Zarr folder, one per part of a ZIP archive.
 
     Raises:
-        InputError: A file cannot be read or has no latitude and longitude.
+        InputError: It cannot be read or has no latitude and longitude.
     """
-    return [_header(p, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    if not path.is_dir():
+        _refuse_cut_short(path)
+    found = []
+    for part in parts(path):
+        with opened(path, part) as ds:
+            found.append(header_of(ds, path, part))
+    return found
 
 
-@lru_cache(maxsize=4096)
-def _header(path: Path, size: int, modified: int) -> Header:
-    _refuse_cut_short(path, size)
-    with opened(path) as ds:
-        names = frozenset(str(n) for n, v in ds.data_vars.items() if v.ndim >= 2)
-        months = tuple(_months(ds["time"], path)) if "time" in ds.dims else ()
-        return Header(path, names, months, "month" in ds.dims)
+def header_of(ds: xr.Dataset, path: Path | str, part: str = "") -> Header:
+    """The header of an open file with our axis names."""
+    fields = {str(n): v for n, v in ds.data_vars.items() if v.ndim >= 2}
+    lasting = frozenset(n for n, v in fields.items() if not {"time", "month"} & set(v.dims))
+    times = stamps(ds["time"], path) if "time" in ds.dims else np.empty(0, "datetime64[s]")
+    return Header(
+        path,
+        frozenset(fields),
+        times,
+        "month" in ds.dims,
+        np.arange(times.size, dtype=np.int64),
+        _preliminary(ds, times.size),
+        lasting,
+        part,
+        _traits(ds, f"{path} {part}"),
+        "" if "time" in ds.dims or "time" not in ds.coords else str(ds["time"].values)[:16],
+    )
+
+
+def _traits(ds: xr.Dataset, name: str) -> frozenset[str]:
+    """What the metadata of a file tell of its origin."""
+    words = " ".join([str(ds.attrs.get("history", "")), name.rpartition("/")[2]])
+    words = words.lower().replace("_", "-")
+    rows = np.abs(np.diff(np.asarray(ds["latitude"].values, np.float64)))
+    land = "era5-land" in words or (rows.size and abs(float(np.median(rows)) - LAND_SPACING) < 1e-3)
+    by_hour = "by-hour-of-day" in words or "stream-mnth" in words
+    traits = {"land": bool(land), "by-hour": by_hour, "monthly": "stream-moda" in words}
+    return frozenset(trait for trait, told in traits.items() if told)
+
+
+def _preliminary(ds: xr.Dataset, number: int) -> np.ndarray:
+    """Whether each time is ERA5T: `expver` 5 as a scalar, along time, or as a dimension.
+
+    As a dimension it says nothing by itself: a time is preliminary where the final slice holds no value at all.
+    """
+    none = np.zeros(number, np.bool_)
+    if "expver" not in ds.variables or not number:
+        return none
+    version = ds["expver"]
+    if "expver" not in version.dims:
+        early = _is_early(version.values)
+        return np.broadcast_to(early, number).copy() if version.ndim == 0 else np.asarray(early)
+    early = _is_early(version.values)
+    name = next(n for n, v in ds.data_vars.items() if {"expver", "time"} <= set(v.dims))
+    final = ds[name].isel(expver=np.flatnonzero(~early))
+    for step in range(number if early.any() else 0):
+        none[step] = not bool(np.isfinite(final.isel(time=step).values).any())
+    return none
+
+
+def _is_early(versions: np.ndarray) -> np.ndarray:
+    texts = [v.decode() if isinstance(v, bytes) else str(v) for v in np.ravel(versions)]
+    early = [t.strip().removesuffix(".0").lstrip("0") == "5" for t in texts]
+    return np.asarray(early, np.bool_).reshape(np.shape(versions))
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[xr.Dataset]:
-    """A file as a lazy Dataset with our axis names; ZIP archives of NetCDF files as one.
+def opened(path: Path, part: str = "") -> Iterator[xr.Dataset]:
+    """A file as a lazy Dataset with our axis names; one part of a ZIP archive, or all of them as one.
 
     Raises:
         InputError: It cannot be opened, or reading from it fails.
     """
-    parts: list[xr.Dataset] = []
+    stores: list[xr.Dataset] = []
     try:
-        parts = _open(path)
-        joined = parts[0] if len(parts) == 1 else xr.merge(parts, compat="override", join="exact")
-        yield _on_our_axes(joined, path)
+        stores = _open(path, part)
+        one = len(stores) == 1
+        joined = (
+            stores[0] if one else xr.merge(map(_plain, stores), compat="override", join="exact")
+        )
+        yield on_our_axes(joined, path)
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
         raise unreadable(path, error) from error
     finally:
-        for part in parts:
-            part.close()
+        for store in stores:
+            store.close()
+
+
+def parts(path: Path) -> list[str]:
+    """The NetCDF files in a ZIP archive, whatever its extension; one nameless part of any other file.
+
+    Raises:
+        InputError: The archive cannot be read or holds no NetCDF file.
+    """
+    if path.is_dir() or magic(path) != ZIP:
+        return [""]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(n for n in archive.namelist() if n.endswith(".nc"))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise unreadable(path, error) from error
+    if not names:
+        raise InputError("the archive holds no NetCDF file", where=path, fix="Unpack it")
+    return names
+
+
+def magic(path: Path) -> bytes:
+    """The first four bytes of a file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
@@ -103,20 +177,19 @@ def unreadable(path: Path, error: Exception) -> InputError:
     )
 
 
-def _open(path: Path) -> list[xr.Dataset]:
+def _open(path: Path, part: str) -> list[xr.Dataset]:
     if path.is_dir():
         return [xr.open_zarr(path, chunks=None, consolidated=False, decode_timedelta=False)]
-    with path.open("rb") as stream:
-        magic = stream.read(4)
     # CDS hands out mixed variables as a ZIP archive whatever the extension
-    if magic == b"PK\x03\x04":
+    if magic(path) == ZIP:
         import netCDF4
 
+        names = [part] if part else parts(path)
         with zipfile.ZipFile(path) as archive:
-            files = {n: archive.read(n) for n in sorted(archive.namelist()) if n.endswith(".nc")}
+            files = {n: archive.read(n) for n in names}
         stores = [_in_memory(netCDF4.Dataset(n, memory=b)) for n, b in files.items()]
-        return [_plain(xr.open_dataset(s, decode_timedelta=False)) for s in stores]
-    return [_plain(xr.open_dataset(path, engine="netcdf4", decode_timedelta=False))]
+        return [xr.open_dataset(s, decode_timedelta=False) for s in stores]
+    return [xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)]
 
 
 def _in_memory(dataset: Any) -> Any:
@@ -130,9 +203,18 @@ def _plain(ds: xr.Dataset) -> xr.Dataset:
     return ds.drop_vars([n for n in scalars if n not in ds.dims])
 
 
-def _on_our_axes(ds: xr.Dataset, path: Path) -> xr.Dataset:
+def on_our_axes(ds: xr.Dataset, path: Path | str) -> xr.Dataset:
+    """The Dataset with the axis names time, latitude and longitude.
+
+    Raises:
+        InputError: It has no such axes, or one is not monotonic or out of range.
+    """
+    if "valid_time" in ds.dims and "time" in ds.variables and "time" not in ds.dims:
+        # the reference time of a forecast, beside the time that the field is of
+        ds = ds.drop_vars("time")
     taken = set(ds.dims) | set(ds.coords)
-    ds = ds.rename({n: o for n, o in AXES.items() if n in ds.dims and o not in taken})
+    axes = {*ds.dims, *(n for n, c in ds.coords.items() if c.ndim == 0)}
+    ds = ds.rename({n: o for n, o in AXES.items() if n in axes and o not in taken})
     missing = [n for n in ("latitude", "longitude") if n not in ds.dims or n not in ds.coords]
     if missing:
         raise InputError(
@@ -150,39 +232,32 @@ def _on_our_axes(ds: xr.Dataset, path: Path) -> xr.Dataset:
     return ds
 
 
-def _months(time: xr.DataArray, path: Path) -> list[np.datetime64]:
-    """First days of the months that the time labels lie in, of any calendar."""
+def stamps(time: xr.DataArray, path: Path | str) -> Times:
+    """The labels of a time axis, those of other calendars by their date.
+
+    Raises:
+        InputError: The axis has no CF units.
+    """
+    if time.dtype.kind == "M":
+        return np.asarray(time.values.astype("datetime64[s]"))
     if not hasattr(time.dt, "year") or time.dtype.kind in "iuf":
         raise InputError("the time axis has no CF units", where=path, found=time.attrs)
-    years, months = time.dt.year.values, time.dt.month.values
-    return [np.datetime64(f"{y:04d}-{m:02d}-01", "s") for y, m in zip(years, months, strict=True)]
+    # a thirtieth of February is the 28th here: only its month is used
+    dates = zip(time.dt.year.values, time.dt.month.values, time.dt.day.values, strict=True)
+    return np.array([f"{y:04d}-{m:02d}-{min(d, 28):02d}" for y, m, d in dates], "datetime64[s]")
 
 
-def _refuse_cut_short(path: Path, size: int) -> None:
+def _refuse_cut_short(path: Path) -> None:
     """Refuse a classic NetCDF file that ends early: the C library would read zeros beyond the end without a word."""
-    if path.is_dir():
+    if magic(path) not in CLASSIC:
         return
-    with path.open("rb") as stream:
-        if stream.read(4) not in (b"CDF\x01", b"CDF\x02"):
-            return
     from scipy.io import netcdf_file
 
     try:
         with netcdf_file(io.BytesIO(path.read_bytes()), mmap=False):
             pass
-    except (ValueError, TypeError, EOFError, IndexError) as error:
+    except (ValueError, TypeError, EOFError, IndexError, OverflowError) as error:
         raise unreadable(path, error) from error
-
-
-def files_with(found: Sequence[Header], name: str) -> list[Header]:
-    """The files that hold a variable."""
-    return [h for h in found if name in h.names]
-
-
-def missing_months(found: Sequence[Header], wanted: pd.DatetimeIndex) -> list[str]:
-    """Months (YYYY-MM) that none of the files holds."""
-    have = {m.astype("datetime64[M]") for h in found for m in h.months}
-    return [str(m) for m in wanted.values.astype("datetime64[M]") if m not in have]
 
 
 def refuse_missing(missing: Sequence[str], name: str, where: object) -> None:
@@ -201,75 +276,18 @@ def refuse_missing(missing: Sequence[str], name: str, where: object) -> None:
         )
 
 
-def read_months(
-    found: Sequence[Header], name: str, wanted: pd.DatetimeIndex, where: object
-) -> xr.DataArray:
-    """One variable for the months wanted, from as many files as it takes (time, latitude, longitude), native units.
+def joined(parts: Sequence[xr.DataArray], name: str, where: object) -> xr.DataArray:
+    """Parts of a series as one (time, latitude, longitude).
 
     Raises:
-        InputError: A month is missing, or twice in the files, or a file cannot be read.
+        InputError: They lie on different grids.
     """
-    holders = files_with(found, name)
-    refuse_missing(missing_months(holders, wanted), name, where)
-    keys = set(wanted.values.astype("datetime64[s]").tolist())
-    parts = []
-    for header in holders:
-        steps = [i for i, m in enumerate(header.months) if m.tolist() in keys]
-        if steps:
-            parts.append(_read_steps(header, name, steps))
-    series = parts[0] if len(parts) == 1 else _joined(parts, name, where)
-    series = series.sortby("time")
-    labels = pd.DatetimeIndex(series["time"].values)
-    if not labels.is_unique:
-        raise InputError(
-            f"variable {name!r} has more than one field for a month",
-            where=where,
-            expected="one monthly mean per month",
-            found=f"several for {labels[labels.duplicated()][0]:%Y-%m}",
-            fix="Give monthly means, and each month in one file only",
-        )
-    return series
-
-
-def _joined(parts: Sequence[xr.DataArray], name: str, where: object) -> xr.DataArray:
     try:
         return xr.concat(parts, dim="time", join="exact", combine_attrs="override")
     except ValueError as error:
         raise InputError(
             f"the files of {name!r} lie on different grids", where=where, found=str(error)[:200]
         ) from error
-
-
-def _read_steps(header: Header, name: str, steps: list[int]) -> xr.DataArray:
-    with opened(header.path) as ds:
-        values = ds[name].isel(time=steps).load()
-    return field_of(values, FIELD, header.path).assign_coords(
-        time=np.array([header.months[i] for i in steps])
-    )
-
-
-def read_static(header: Header, name: str) -> xr.DataArray:
-    """A variable without its time axis, the first step if it has one (latitude, longitude), native units."""
-    with opened(header.path) as ds:
-        values = ds[name]
-        values = (values.isel(time=0) if "time" in values.dims else values).load()
-    return field_of(values, FIELD[1:], header.path)
-
-
-def read_climatology(header: Header, name: str, wanted: pd.DatetimeIndex) -> xr.DataArray:
-    """A mean year repeated over the months wanted (time, latitude, longitude), native units."""
-    with opened(header.path) as ds:
-        number = ds["month"].values if "month" in ds.coords else np.arange(1, 13)
-        values = ds[name].load().assign_coords(month=np.asarray(number))
-    if sorted(np.asarray(number).tolist()) != list(range(1, 13)):
-        raise InputError(
-            "the mean year is not complete",
-            where=header.path,
-            expected="months 1 to 12",
-            found=number,
-        )
-    series = values.sel(month=xr.DataArray(wanted.month, dims="time")).drop_vars("month")
-    return field_of(series, FIELD, header.path).assign_coords(time=wanted.values)
 
 
 def field_of(values: xr.DataArray, dims: tuple[str, ...], where: object) -> xr.DataArray:

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ch4grid.errors import InputError
-from ch4grid.vocabulary import SECONDS_PER_DAY, VARIABLES, Variable, seconds_in_month
+from ch4grid.vocabulary import SECONDS_PER_DAY, Variable, seconds_in_month
 
 # Thickness of the uppermost soil layer of ERA5 [m] and density of water [kg m-3] (IFS documentation CY41R2, part IV).
 TOP_LAYER = 0.07
@@ -81,6 +81,7 @@ SPELLINGS = {
     "degrees C": "degC",
     "deg_C": "degC",
     "kelvin": "K",
+    "degK": "K",
     "mbar": "hPa",
     "millibar": "hPa",
     "percent": "%",
@@ -151,33 +152,3 @@ def named(values: xr.DataArray, variable: Variable) -> xr.DataArray:
     clipped = values.clip(low, high)
     out = clipped.where(abs(clipped - values) < noise, values).astype(np.float32)
     return out.rename(variable.name).assign_attrs(variable.attrs)
-
-
-def saturation_pressure(temperature: xr.DataArray) -> xr.DataArray:
-    """Saturation vapour pressure over water [Pa] at a temperature [K].
-
-    Source: Buck (1981), J. Appl. Meteorol. 20, 1527-1532, eq. 8 with the coefficients ew1 and no enhancement
-    factor; 0.2 % between -20 and 50 degC.
-    """
-    celsius = temperature.astype(np.float64) - 273.15
-    pressure: xr.DataArray = 611.21 * xr.ufuncs.exp(17.502 * celsius / (celsius + 240.97))
-    return pressure
-
-
-def vapour_pressure_deficit(temperature: xr.DataArray, dewpoint: xr.DataArray) -> xr.DataArray:
-    """Vapour pressure deficit `vpd` [Pa] from air and dew-point temperature [K].
-
-    From monthly means it is the deficit of the mean state, some 5 to 20 % below the mean deficit: the saturation
-    pressure is convex and the daily cycle of temperature is averaged out.
-    """
-    deficit = saturation_pressure(temperature) - saturation_pressure(dewpoint)
-    return named(deficit.clip(min=0.0), VARIABLES["vpd"])
-
-
-def wind_speed(eastward: xr.DataArray, northward: xr.DataArray) -> xr.DataArray:
-    """Wind speed `sfcWind` [m s-1] from its components.
-
-    The speed of mean components is below the mean speed wherever the wind turns within the month; a file with the
-    speed itself (`si10`) is to be preferred.
-    """
-    return named((eastward**2 + northward**2) ** 0.5, VARIABLES["sfcWind"])

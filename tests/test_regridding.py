@@ -67,9 +67,9 @@ def test_weights_cover_every_target_and_give_away_every_source_whole(size, resol
     weights = exact_weights(field(np.zeros(size), latitude, longitude), grid)
     source_rows = np.abs(np.diff(np.sin(np.deg2rad(latitude_edges(latitude)))))
     target_rows = np.diff(np.sin(np.deg2rad(latitude_edges(grid.latitude))))
-    np.testing.assert_allclose(weights.rows.sum(axis=1), 1.0, rtol=1e-12)
-    np.testing.assert_allclose(weights.columns.sum(axis=1), 1.0, rtol=1e-12)
-    np.testing.assert_allclose(weights.rows.T @ target_rows, source_rows, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(weights.rows.matrix.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(weights.columns.matrix.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(weights.rows.matrix.T @ target_rows, source_rows, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("size", [0.05, 0.1, 0.25, 0.3, 1.0])
@@ -82,10 +82,10 @@ def test_nested_grids_with_rounded_edges_are_covered(size, resolution):
     weights = exact_weights(
         field(np.broadcast_to(0.0, shape), latitude, longitude), Grid(resolution)
     )
-    for axis, source in ((weights.rows, latitude.size), (weights.columns, longitude.size)):
+    for axis, source in ((weights.rows.matrix, latitude.size), (weights.columns.matrix, longitude.size)):
         np.testing.assert_allclose(axis.sum(axis=1), 1.0, rtol=1e-12)
         assert axis.shape[1] == source
-    np.testing.assert_allclose(weights.columns.sum(axis=0), size / resolution, rtol=1e-9)
+    np.testing.assert_allclose(weights.columns.matrix.sum(axis=0), size / resolution, rtol=1e-9)
 
 
 @given(seed=st.integers(0, 1000), gaps=st.floats(0.0, 0.9))
@@ -149,7 +149,7 @@ def test_blocks_and_lazy_input_do_not_change_the_result(monkeypatch):
         dims=("time", "latitude", "longitude"),
     )
     whole, _ = conservative(data, Grid(15.0))
-    monkeypatch.setattr("ch4grid.regridding.BLOCK_VALUES", 19 * 36 * 2)
+    monkeypatch.setattr("ch4grid.regridding.methods.BLOCK_VALUES", 19 * 36 * 2)
     parts, _ = conservative(data.chunk(time=3), Grid(15.0))
     assert whole.dtype == np.float32
     xr.testing.assert_identical(whole, parts)

@@ -218,6 +218,69 @@ def benchmark(
 
 
 @app.command()
+def inventory(
+    recipe: RecipeFile,
+    year: Years = None,
+    output: Output = Path("products"),
+    data: Data = Path(),
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Show sources on the network as last seen.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is held of every variable and month, spin-up included: final, preliminary, missing, damaged."""
+    from ch4grid.inventory import inventory as make_inventory
+    from ch4grid.recipe import load
+
+    loaded = load(recipe)
+    with reporting() as report:
+        made = make_inventory(
+            loaded, _workspace(data, output), years=year, offline=offline, report=report
+        )
+    if as_json:
+        _say(json.dumps(made.as_dict(), indent=2))
+    else:
+        _say_table(list(made.table()), ("source", "variable", "size", "held"))
+        _say(made.in_words())
+    if made.lacking:
+        first = made.lacking[0]
+        raise InputError(
+            f"{len(made.lacking)} of {len(made.entries)} entries are missing or damaged",
+            where=recipe,
+            found=f"{first.source} {first.variable} {first.month or ''}: {first.reason or first.state}",
+            fix="`ch4grid fetch RECIPE --year Y` brings what a remote holds",
+        )
+
+
+@app.command()
+def fetch(
+    recipe: RecipeFile,
+    year: Annotated[list[int], typer.Option("--year", help="A year to bring; repeatable.")],
+    output: Output = Path("products"),
+    data: Data = Path(),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched, fetch nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download what a year lacks, spin-up included: missing, damaged and preliminary months."""
+    from ch4grid.fetching import fetch as fetch_files
+    from ch4grid.recipe import load
+
+    loaded = load(recipe)
+    with reporting() as report:
+        done = fetch_files(loaded, _workspace(data, output), year, dry_run=dry_run, report=report)
+    _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+    if done.failed:
+        raise RunError(
+            f"{len(done.failed)} file(s) could not be fetched",
+            where=done.failed[0].file,
+            found=done.failed[0].reason,
+            fix="A rerun goes on with what is still missing",
+        )
+
+
+@app.command()
 def verify(store: Store, as_json: AsJson = False) -> None:
     """Read a product back against its ledger and its identities; name every damaged chunk."""
     from ch4grid.running import verify as verify_store

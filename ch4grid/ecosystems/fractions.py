@@ -5,22 +5,27 @@ emit twice. What is cut off is reported per layer.
 """
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from ch4grid.ecosystems.mass import LayerMass, MassLog, area_km2, layer_mass, wetland_warning
 from ch4grid.ecosystems.schemes import BY_LATITUDE, SEVEN_CLASSES, Scheme, wetland_class
-from ch4grid.errors import InputError
-from ch4grid.grid import zone_area
+from ch4grid.errors import InputError, RecipeError
 
 
 def fractions(areas: xr.Dataset, scheme: Scheme = SEVEN_CLASSES) -> xr.DataArray:
     """Fractions of the cell area per class, `ecosystem_fraction` (ecosystem, [time,] latitude, longitude) float32 [1].
 
     They are disjoint and with open water sum to the land fraction at most: open water > rice > coastal > wetland >
-    urban, and the rest of the land is upland. A layer that is absent or missing counts as zero. The attribute
-    `clipped_area_km2` is a JSON object of the area each layer lost to those before it, the mean over time [km2].
+    urban, and the rest of the land is upland. A layer that is absent or missing counts as zero; layers with and without
+    months mix. A layer loses area only where the cell is full, so a map that others have been taken off already loses
+    nothing twice; one that still has them says so in its attribute `includes` (names of layers), and what those took is
+    taken off it first.
+
+    The attribute `mass_log` is the JSON text of `mass.MassLog`, `clipped_area_km2` a JSON object of the area each layer
+    lost, the mean over time [km2].
 
     Args:
         areas: `land_fraction` and any of the layers of the scheme ([time,] latitude, longitude) [1].
@@ -37,26 +42,110 @@ def fractions(areas: xr.Dataset, scheme: Scheme = SEVEN_CLASSES) -> xr.DataArray
             found=", ".join(map(str, areas.data_vars)),
             fix="Add a source of land_fraction to ecosystems.areas",
         )
-    free = _layer(areas, "land_fraction")
+    land = _layer(areas, "land_fraction")
+    free = land
     classes = {name: xr.zeros_like(free) for name in scheme.ecosystems}
-    clipped: dict[str, float] = {}
+    before: dict[str, xr.DataArray] = {}
+    masses: dict[str, LayerMass] = {}
     for layer, ecosystem in scheme.layers.items():
         if layer not in areas:
             continue
         wanted = _layer(areas, layer)
-        taken = wanted.where(wanted < free, free)
-        clipped[layer] = round(_area_km2(wanted - taken), 3)
+        included = str(areas[layer].attrs.get("includes", "")).split()
+        marked = {n: f.assign_attrs(included=n in included) for n, f in before.items()}
+        net = (wanted - sum(before[n] for n in included if n in before)).clip(min=0.0)
+        taken = net.where(net < free, free)
+        masses[layer] = layer_mass(wanted, net, taken, marked, land)
+        before[layer] = taken
         free = free - taken
         for name, part in _classes_of(taken, ecosystem, scheme):
             classes[name] = classes[name] + part
     classes[scheme.rest] = classes[scheme.rest] + free
+    log = _log(land, masses, classes, scheme)
     return _stacked(classes, areas).assign_attrs(
         units="1",
         long_name="area fraction of the ecosystem class",
         cell_methods="area: mean",
         scheme=scheme.name,
-        clipped_area_km2=json.dumps(clipped, sort_keys=True),
+        clipped_area_km2=json.dumps(_clipped(log), sort_keys=True),
+        mass_log=log.text(),
     )
+
+
+def extents(
+    areas: xr.Dataset, wetlands: Mapping[str, xr.DataArray], scheme: Scheme = SEVEN_CLASSES
+) -> xr.DataArray:
+    """Fractions with several maps of freshwater wetland (extent, ecosystem, [time,] latitude, longitude) float32 [1].
+
+    The coordinate `extent` is the names of the maps. `mass_log` and `clipped_area_km2` are JSON objects by name. A
+    single map gives what `fractions` gives, without the dimension.
+
+    Args:
+        areas: As in `fractions`; its wetland layer, if any, is not used.
+        wetlands: Freshwater wetland ([time,] latitude, longitude) [1] by name of the map.
+        scheme: The classes.
+
+    Raises:
+        InputError: As `fractions`, or a map lies on another grid or other months.
+        RecipeError: There is no map.
+    """
+    if not wetlands:
+        raise RecipeError("no wetland map is given", where="ecosystems", expected="at least one")
+    layer = next(n for n, ecosystem in scheme.layers.items() if ecosystem == BY_LATITUDE)
+    parts = {}
+    for name, wetland in wetlands.items():
+        try:
+            parts[name] = fractions(
+                areas.drop_vars(layer, errors="ignore").merge(
+                    {layer: wetland}, join="exact", compat="override", combine_attrs="override"
+                ),
+                scheme,
+            )
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                "a wetland map lies on another grid or other months than the area layers",
+                where=f"ecosystems.wetlands.{name}",
+                found=" ".join(str(error).split())[:160],
+            ) from error
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    order = ("extent", "ecosystem", "time", "latitude", "longitude")
+    joined = xr.concat(
+        xr.broadcast(*parts.values()),
+        xr.Variable("extent", list(parts)),
+        join="exact",
+        combine_attrs="override",
+    ).transpose(*order, missing_dims="ignore")
+    return joined.assign_attrs(
+        {
+            key: json.dumps({n: json.loads(p.attrs[key]) for n, p in parts.items()}, sort_keys=True)
+            for key in ("clipped_area_km2", "mass_log")
+        }
+    )
+
+
+def _log(
+    land: xr.DataArray,
+    masses: dict[str, LayerMass],
+    classes: dict[str, xr.DataArray],
+    scheme: Scheme,
+) -> MassLog:
+    """The mass log of all layers."""
+    wetland = sum((m.taken for n, m in masses.items() if scheme.layers[n] == BY_LATITUDE), 0.0)
+    return MassLog(
+        land=area_km2(land),
+        water=sum((m.taken for n, m in masses.items() if scheme.layers[n] is None), 0.0),
+        layers=masses,
+        classes={name: area_km2(part) for name, part in classes.items()},
+        wetland=wetland,
+        warning=wetland_warning(wetland),
+    )
+
+
+def _clipped(log: MassLog) -> dict[str, float]:
+    return {name: round(mass.lost, 3) for name, mass in log.layers.items()}
 
 
 def _layer(areas: xr.Dataset, name: str) -> xr.DataArray:
@@ -98,23 +187,3 @@ def _stacked(classes: dict[str, xr.DataArray], areas: xr.Dataset) -> xr.DataArra
     return xr.DataArray(
         values, dims=("ecosystem", *order), coords=coords, name="ecosystem_fraction"
     )
-
-
-def _area_km2(fraction: xr.DataArray) -> float:
-    """Area of a fraction of every cell, the mean over time [km2]."""
-    mean = fraction.mean("time") if "time" in fraction.dims else fraction
-    latitude = np.asarray(fraction["latitude"].values, np.float64)
-    rows = zone_area(_bounds(latitude)) / 1e6
-    share = 1.0 / 360.0 * _spacing(np.asarray(fraction["longitude"].values, np.float64))
-    per_row = mean.transpose("latitude", "longitude").values.sum(axis=1)
-    return float((per_row * rows).sum() * share)
-
-
-def _bounds(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    half = _spacing(centres) / 2
-    return np.clip(np.stack([centres - half, centres + half], axis=1), -90.0, 90.0)
-
-
-def _spacing(centres: NDArray[np.float64]) -> float:
-    """Distance of neighbouring centres of a regular axis [degrees]; a single row counts as one degree."""
-    return float(abs(centres[1] - centres[0])) if centres.size > 1 else 1.0

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ch4grid import budgets, cube, extents
+from ch4grid.cube.block import check_block
 from ch4grid.grid import Grid
 from ch4grid.testing import flux as flux_block
 from ch4grid.vocabulary import GASES
@@ -16,20 +17,26 @@ NAME = f"{GAS.flux}_density"
 GRID = Grid(30.0)
 
 
-def planted(seed: int, names: tuple[str, ...] = ("wide", "narrow")) -> tuple[xr.Dataset, xr.DataArray]:
+def planted(
+    seed: int, names: tuple[str, ...] = ("wide", "narrow")
+) -> tuple[xr.Dataset, xr.DataArray]:
     """FLUX on the mean fractions, and the fractions by extent: members and maps differ everywhere."""
     flux = flux_block(GRID, 2001, 2001, seed=seed)
     rng = np.random.default_rng(seed)
     base = flux["ecosystem_fraction"]
     share = rng.uniform(0.0, 1.0, (len(names), *base.shape)) * base.values / len(names)
     own = xr.DataArray(
-        share.astype(np.float32), dims=("extent", *base.dims), coords={"extent": list(names), **base.coords}
+        share.astype(np.float32),
+        dims=("extent", *base.dims),
+        coords={"extent": list(names), **base.coords},
     )
     mean = extents.mean_fraction(own, flux.sizes["member"])
     used = mean.transpose(*base.dims) > 0
     masked = {n: flux[n].where(used) for n in (NAME, f"{NAME}_variance", f"{NAME}_quantile")}
     ordered = {n: v.transpose(*flux[n].dims).assign_attrs(flux[n].attrs) for n, v in masked.items()}
-    return flux.assign(ordered).assign(ecosystem_fraction=mean.transpose(*base.dims).assign_attrs(base.attrs)), own
+    return flux.assign(ordered).assign(
+        ecosystem_fraction=mean.transpose(*base.dims).assign_attrs(base.attrs)
+    ), own
 
 
 @settings(max_examples=10, deadline=None)
@@ -40,9 +47,7 @@ def test_a_members_cell_flux_is_that_of_its_own_map(seed: int) -> None:
     block = cube.cell_block(dealt, GRID, (slice(None), slice(None)), gas=GAS)
     of_member = extents.dealt(2, flux.sizes["member"])
     for m, e in enumerate(of_member):
-        expected = (
-            (flux[NAME].isel(member=m) * own.isel(extent=e)).fillna(0.0).sum("ecosystem")
-        )
+        expected = (flux[NAME].isel(member=m) * own.isel(extent=e)).fillna(0.0).sum("ecosystem")
         present = np.isfinite(block[f"{GAS.flux}_member"].isel(member=m).values)
         np.testing.assert_allclose(
             block[f"{GAS.flux}_member"].isel(member=m).values[present],
@@ -50,7 +55,7 @@ def test_a_members_cell_flux_is_that_of_its_own_map(seed: int) -> None:
             rtol=2e-5,
             atol=1e-18,
         )
-    assert cube.check_block(block, GAS) == []
+    assert check_block(block, GAS) == []
 
 
 def test_the_mean_density_is_weighted_by_the_area_that_members_give_it() -> None:
@@ -89,7 +94,9 @@ def test_one_map_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(("members", "weights"), [(4, (0.5, 0.5)), (3, (2 / 3, 1 / 3))])
-def test_maps_weigh_as_many_members_as_they_have(members: int, weights: tuple[float, float]) -> None:
+def test_maps_weigh_as_many_members_as_they_have(
+    members: int, weights: tuple[float, float]
+) -> None:
     maps = xr.DataArray(
         np.array([[1.0], [0.0]]), dims=("extent", "ecosystem"), coords={"extent": ["a", "b"]}
     )

@@ -80,13 +80,13 @@ class Planted(Source):
             return Holding(self.source, name, month, "missing", reason="no file")
         text = path.read_text()
         if text == "cut":
-            return Holding(self.source, name, month, "damaged", (path,), f"{path.name} is cut short")
+            return Holding(
+                self.source, name, month, "damaged", (path,), f"{path.name} is cut short"
+            )
         state = "preliminary" if "early" in text else "final"
         return Holding(self.source, name, month, state, (path,))
 
-    def _field(
-        self, workspace: Workspace, name: str, month: pd.Timestamp | None
-    ) -> np.ndarray:
+    def _field(self, workspace: Workspace, name: str, month: pd.Timestamp | None) -> np.ndarray:
         path = self._file(workspace, name, month)
         log = workspace.data / "read.log"
         log.write_text((log.read_text() if log.exists() else "") + path.name + "\n")

@@ -121,14 +121,17 @@ def test_the_ledger_knows_every_object_by_its_bytes(workspace: Workspace) -> Non
     found = {k for k in objects(made.store) if not k.startswith(axes)}
     assert {r.key for r in rows} == found
     for row in rows:
-        assert ledger.row(
-            row.variable,
-            row.key,
-            (made.store / row.key).read_bytes(),
-            np.zeros(0),
-            year=row.year,
-            inputs=row.inputs,
-        ).sha256 == row.sha256
+        assert (
+            ledger.row(
+                row.variable,
+                row.key,
+                (made.store / row.key).read_bytes(),
+                np.zeros(0),
+                year=row.year,
+                inputs=row.inputs,
+            ).sha256
+            == row.sha256
+        )
 
 
 def test_strict_stops_and_names_what_is_missing_damaged_or_preliminary(

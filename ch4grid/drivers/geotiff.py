@@ -93,7 +93,7 @@ def read(path: Path, member: str = "") -> tuple[Stored, Window]:
     if reason := flaw(path, member):
         raise damaged(where, reason)
     try:
-        with rasterio.open(f"zip://{path}!/{member}" if member else path) as raster:
+        with rasterio.open(_place(path, member)) as raster:
             return Stored(raster.read(1), _attributes(raster)), _window(raster, where)
     except (rasterio.errors.RasterioError, OSError) as error:
         raise damaged(where, " ".join(str(error).split())[:200]) from error
@@ -111,12 +111,20 @@ def _attributes(raster: Any) -> dict[str, Any]:
 
 
 def described(path: Path, member: str = "") -> str:
-    """What a raster says it holds, its `long_name`; empty if nothing.
+    """What a raster says it holds, its `long_name`; empty if nothing or if it cannot be read."""
+    import rasterio
 
-    Raises:
-        InputError: It cannot be read, or has another projection.
-    """
-    return str(read(path, member)[0].attributes.get("long_name", ""))
+    if flaw(path, member):
+        return ""
+    try:
+        with rasterio.open(_place(path, member)) as raster:
+            return str(_attributes(raster)["long_name"])
+    except (rasterio.errors.RasterioError, OSError):
+        return ""
+
+
+def _place(path: Path, member: str) -> str:
+    return f"zip://{path}!/{member}" if member else str(path)
 
 
 def _window(raster: Any, where: object) -> Window:

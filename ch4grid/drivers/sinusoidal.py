@@ -7,7 +7,6 @@ the number of cells makes a coarse target cheaper.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,8 +127,10 @@ def add_pixels(
         packing: What the numbers mean.
         weight: Days that the field stands for.
     """
+    from ch4grid.drivers import pixels
+
     keep = np.ones((1, 1), np.bool_) if good is None else good
-    _kernels().add_pixels(
+    pixels.add_pixels(
         days.total,
         days.span,
         stored,
@@ -148,8 +149,10 @@ def add_cells(cells: Cells, days: Days, window: Window, grid: Grid) -> None:
         window: Where the pixels lie.
         grid: Where the cells lie.
     """
+    from ch4grid.drivers import pixels
+
     place = window.left, window.top, window.width, window.height, window.radius
-    _kernels().add_cells(cells.total, cells.area, days.total, days.span, place, grid.resolution)
+    pixels.add_cells(cells.total, cells.area, days.total, days.span, place, grid.resolution)
 
 
 def means(cells: Cells, grid: Grid, least: float) -> tuple[Pixels, Pixels]:
@@ -160,7 +163,7 @@ def means(cells: Cells, grid: Grid, least: float) -> tuple[Pixels, Pixels]:
     bounds = np.sin(np.deg2rad(grid.latitude_bounds))
     zone = RADIUS**2 * np.deg2rad(grid.resolution) * (bounds[:, 1] - bounds[:, 0])
     fraction = np.minimum(cells.area / zone[:, None], 1.0)
-    enough = fraction >= least - 1e-6
+    enough = (fraction >= least - 1e-6) & (cells.area > 0.0)
     mean = np.divide(cells.total, cells.area, out=np.full(grid.shape, np.nan), where=enough)
     return mean.astype(np.float32), fraction.astype(np.float32)
 
@@ -188,85 +191,5 @@ def class_fractions(
         member[list(codes)] = 1.0
         cells = Cells.empty(grid)
         add_cells(cells, Days(member[classes], span), window, grid)
-        out[name], fraction = means(cells, grid, 1e-6)
+        out[name], fraction = means(cells, grid, 0.0)
     return out, fraction
-
-
-class _Kernels(NamedTuple):
-    add_pixels: Any
-    add_cells: Any
-
-
-@cache
-def _kernels() -> _Kernels:
-    """The compiled loops; compiled when first used, because the compiler takes a second to import."""
-    import numba
-
-    compiled = numba.njit(nogil=True, cache=True)
-    return _Kernels(compiled(_add_pixels), compiled(_add_cells))
-
-
-def _add_pixels(
-    total: Pixels,
-    span: Pixels,
-    stored: NDArray[Any],
-    good: NDArray[np.bool_],
-    packing: tuple[float, float, float, float, float],
-    weight: float,
-) -> None:
-    factor, offset, low, high, fill = packing
-    rows, columns = stored.shape
-    judged = good.shape[0] == rows and good.shape[1] == columns
-    for r in range(rows):
-        for c in range(columns):
-            number = float(stored[r, c])
-            if low <= number <= high and number != fill and (not judged or good[r, c]):
-                total[r, c] += weight * (number - offset) * factor
-                span[r, c] += weight
-
-
-def _add_cells(
-    total: Float,
-    area: Float,
-    days: Pixels,
-    span: Pixels,
-    place: tuple[float, float, float, float, float],
-    resolution: float,
-) -> None:
-    left, top, width, height, radius = place
-    rows, columns = days.shape
-    n_south, n_east = total.shape
-    degree = np.pi / 180.0
-    pixel = width * height
-    for r in range(rows):
-        north = (top - r * height) / radius / degree
-        south = (top - (r + 1) * height) / radius / degree
-        first = max(int(np.floor((south + 90.0) / resolution + 1e-9)), 0)
-        last = min(int(np.ceil((north + 90.0) / resolution - 1e-9)), n_south)
-        for t in range(first, last):
-            # the part of the pixel row within this row of cells: all of it where rows nest
-            low = max(south, -90.0 + t * resolution)
-            high = min(north, -90.0 + (t + 1) * resolution)
-            share = (high - low) / (north - south)
-            if share <= 0.0:
-                continue
-            if share > 1.0 - 1e-6:
-                share = 1.0
-            parallel = radius * np.cos(0.5 * (low + high) * degree) * degree
-            west = max(int(np.floor((left / parallel + 180.0) / resolution)), 0)
-            reach = (left + columns * width) / parallel
-            east = min(int(np.ceil((reach + 180.0) / resolution)), n_east)
-            for j in range(west, east):
-                a = max((parallel * (-180.0 + j * resolution) - left) / width, 0.0)
-                b = min((parallel * (-180.0 + (j + 1) * resolution) - left) / width, float(columns))
-                if b <= a:
-                    continue
-                value = 0.0
-                valid = 0.0
-                for c in range(int(a), int(np.ceil(b))):
-                    if span[r, c] > 0.0:
-                        w = min(b, c + 1.0) - max(a, float(c))
-                        value += w * days[r, c] / span[r, c]
-                        valid += w
-                total[t, j] += value * share * pixel
-                area[t, j] += valid * share * pixel

@@ -149,7 +149,7 @@ class ModisTiles(Source):
                 found=", ".join(products),
                 fix="Narrow the path to one product",
             )
-        others = [*strangers, *(g.name for g in granules if not holds(g, name))]
+        others = [*strangers, *(_content(g) for g in granules if not holds(g, name))]
         note = f"nothing on {self.path} matches" if not granules and not strangers else ""
         note = note or (f"no {name} in {listed(others)}" if others else "")
         product = products[0] if products else ""
@@ -223,6 +223,15 @@ def holds(granule: Granule, name: str) -> bool:
     """Whether a granule's file names say that it holds a variable."""
     layer = TILES[granule.product].layers.get(name) if granule.product in TILES else None
     return layer is not None and granule.part(layer.name, layer.aliases[0]) is not None
+
+
+def _content(granule: Granule) -> str:
+    """A granule's name and, where it can be told, what it holds instead of a variable."""
+    if granule.product in TILES and not TILES[granule.product].layers:
+        return f"{granule.name} (snow extent, classes that are no predictor)"
+    part = granule.parts[0][1]
+    held = "" if granule.part("") else geotiff.described(part.path, part.member)
+    return f"{granule.name} (it holds {held!r})" if held else granule.name
 
 
 def _by_product(shelves: Sequence[Shelf]) -> list[list[Shelf]]:

@@ -100,7 +100,7 @@ class Inventory:
         count = self._count()
         told = ", ".join(f"{n} {state}" for state, n in count.items() if n)
         remembered = sum(e.remembered for e in self.entries)
-        note = f"; {remembered} from memory, the source was not asked" if remembered else ""
+        note = f"; {remembered} from memory, the source was not reached" if remembered else ""
         return f"{self.product}: {len(self.entries)} entries, {told or 'none'}{note}"
 
     def _count(self) -> dict[str, int]:
@@ -285,8 +285,7 @@ def _tower_holding(towers: SiteSource, workspace: Workspace) -> Holding:
 def _entries(held: Sequence[tuple[str, Holding, bool]], workspace: Workspace) -> Iterator[Entry]:
     """Entries with sizes and fingerprints; every file is read once, and again only when it changed."""
     files = sorted({f for _, h, _ in held for f in h.files if f.exists()})
-    digests = Fingerprints(workspace.cache / "fingerprints.json").of(files)
-    prints = {f: _fingerprint(f, digests) for f in files}
+    prints = fingerprints_of(files, workspace)
     for path, holding, remembered in held:
         known = [prints[f] for f in holding.files if f in prints]
         whole = bool(known) and len(known) == len(holding.files)
@@ -304,8 +303,13 @@ def _entries(held: Sequence[tuple[str, Holding, bool]], workspace: Workspace) ->
         )
 
 
+def fingerprints_of(files: Sequence[Path], workspace: Workspace) -> dict[Path, tuple[int, str]]:
+    """Size [bytes] and SHA-256 of every file; for a Zarr folder the sum and digest over its files."""
+    digests = Fingerprints(workspace.cache / "fingerprints.json").of(files)
+    return {f: _fingerprint(f, digests) for f in files}
+
+
 def _fingerprint(path: Path, digests: dict[str, str]) -> tuple[int, str]:
-    """Size [bytes] and digest of a file, or of all files of a Zarr folder."""
     if path.is_file():
         return path.stat().st_size, digests[str(path)]
     inside = sorted(q for q in path.rglob("*") if q.is_file())

@@ -31,6 +31,8 @@ MAGIC: dict[bytes, Format] = {
 TIME = ("valid_time", "time")
 # Bytes of the indicator section and of the end section of a GRIB message.
 GRIB_HEAD, GRIB_END = 16, b"7777"
+# Most zeros between two of them: MARS fills up to a multiple of 120 bytes.
+PADDING = 120
 
 # The HDF4 and HDF5 libraries are not thread-safe.
 _LIBRARIES = threading.Lock()
@@ -162,8 +164,10 @@ def _check_months(ds: Any, order: Order) -> None:
 
 def _check_grib(path: Path, order: Order) -> None:
     """Walk over the messages by their stated lengths: every one must end where it says, one for each variable."""
-    content, at, count = path.read_bytes(), 0, 0
+    content, at, count = path.read_bytes().rstrip(b"\x00"), 0, 0
     while at < len(content):
+        # archives pad messages with zeros
+        at += len(content[at : at + PADDING]) - len(content[at : at + PADDING].lstrip(b"\x00"))
         head = content[at : at + GRIB_HEAD]
         if head[:4] != b"GRIB" or len(head) < GRIB_HEAD:
             raise RefusedError(f"byte {at} does not begin a GRIB message")

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -319,7 +319,8 @@ def _file(
     try:
         size, digest = download(archive, order, offer, entry, patience)
     except (RefusedError, RunError) as refused:
-        entry.fail(redacted(refused, archive.secrets()))
+        with suppress(RunError):  # on a full disk not even this can be kept
+            entry.fail(redacted(refused, archive.secrets()))
         if isinstance(refused, RunError):
             raise
         return Delivered(place, "failed", 0, redacted(refused, archive.secrets()))

@@ -85,12 +85,13 @@ def _signed_in() -> Any:
 
     for strategy in ("environment", "netrc"):
         try:
-            auth = earthaccess.login(strategy=strategy)
+            # not earthaccess.login, which asks NASA's servers before anything is wanted of them
+            auth = earthaccess.Auth().login(strategy=strategy)
         except LoginStrategyUnavailable:
             continue
         except LoginAttemptFailure:
             break
-        if auth is not None and auth.authenticated:
+        if auth.authenticated:
             return auth
     raise RunError(
         "not signed in to NASA Earthdata",

@@ -3,6 +3,7 @@
 A signature lives for less than an hour, a global month of tiles takes longer.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -80,7 +81,9 @@ def _offers(item: dict[str, Any], order: Order) -> list[Offer]:
 
 
 def _signer() -> Callable[[str], str]:
-    import planetary_computer
+    with warnings.catch_warnings():  # it is written for an older pydantic
+        warnings.simplefilter("ignore")
+        import planetary_computer
 
     def sign(address: str) -> str:
         return str(planetary_computer.sign(address))

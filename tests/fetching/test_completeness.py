@@ -70,7 +70,9 @@ def test_grib_messages_are_counted(tmp_path: Path, order: Order, edition: int) -
     with pytest.raises(RefusedError, match="holds 1 messages, 2 were asked for"):
         accept(tmp_path, grib(120, edition=edition), order, "GRIB")
     with pytest.raises(RefusedError, match="byte 120 does not begin a GRIB message"):
-        accept(tmp_path, grib(120, edition=edition) + bytes(90), order, "GRIB")
+        accept(tmp_path, grib(120, edition=edition) + b"page" * 30, order, "GRIB")
+    padded = grib(100, edition=edition) + bytes(20) + grib(110, edition=edition) + bytes(10)
+    accept(tmp_path, padded, order, "GRIB")
 
 
 def test_a_real_grib_file_of_the_store_is_whole(real_data: Path, order: Order) -> None:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -224,7 +225,7 @@ def test_a_full_disk_ends_in_one_paragraph_and_leaves_nothing(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("ch4grid.fetching.download.os.fsync", full)
+    monkeypatch.setattr("ch4grid.fetching.download.os", SimpleNamespace(fsync=full))
     offer = offer_for(server.serve(NAME, WHOLE))
     with pytest.raises(RunError, match=r"No space left on device\. Free space in the data folder"):
         download(PlainArchive(), order, offer, Tickets(), patience)

@@ -5,7 +5,7 @@ class and one strip of rows at a time. Which classes make up which layer is the 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -91,7 +91,8 @@ class ClassMaps:
         scale: Value to percent of the pixel, or to hectares.
         bounds: West, south, east and north edge [degrees]; 240 pixels per degree, rows from the north.
         crs: Their projection.
-        creation: Options of the GeoTIFF driver: tiles, so that a strip of rows is read without the rest.
+        compress: Compression of the GeoTIFF.
+        block: Side of its square tiles, so that a strip of rows is read without the rest [pixels].
     """
 
     archive: str
@@ -101,9 +102,8 @@ class ClassMaps:
     scale: float
     bounds: tuple[int, int, int, int] = (-180, -56, 180, 84)
     crs: str = "EPSG:4326"
-    creation: Mapping[str, object] = MappingProxyType(
-        {"compress": "lzw", "tiled": True, "blockxsize": 256, "blockysize": 256}
-    )
+    compress: str = "lzw"
+    block: int = 256
 
 
 MAPS = MappingProxyType(

@@ -25,7 +25,7 @@ from ch4grid.drivers import areas
 from ch4grid.drivers.netcdf import AXES, unreadable
 from ch4grid.drivers.source import Holding, OnGrid, Source, State
 from ch4grid.drivers.units import named, normalised
-from ch4grid.errors import InputError, RecipeError
+from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import AREA_LAYERS, VARIABLES
@@ -138,11 +138,8 @@ class Wetlands(Source):
         allowed = AREA_LAYERS[: AREA_LAYERS.index("wetland_fraction")]
         wrong = [n for n in names if n not in allowed]
         if wrong:
-            raise RecipeError(
-                "a wetland map cannot include this layer",
-                where="includes",
-                expected=", ".join(allowed),
-                found=", ".join(wrong),
+            raise ValueError(
+                f"a wetland map cannot include {', '.join(wrong)}, only {', '.join(allowed)}"
             )
         return names
 

@@ -313,3 +313,55 @@ def test_at_a_quarter_degree_files_have_the_sizes_of_the_originals(tmp_path: Pat
         tmp_path / "modis" / granule_name("MOD13C2", "2003-01"), "CMG 0.05 Deg Monthly EVI"
     )
     assert packed.shape == (3600, 7200)
+
+
+def test_readers_of_area_maps_give_back_the_planet(archive: Path) -> None:
+    from ch4grid.drivers import glwd
+    from ch4grid.drivers.settlement import Settlement
+    from ch4grid.drivers.wetlands import Wetlands
+
+    workspace, grid = Workspace(archive, archive), Grid(4.0)
+    layers = PLANET.surface.layers
+    water = glwd.GLWD(path=GLWD, variables=("open_water_fraction", "rice_fraction"))
+    maps = water.statics_on_grid(workspace, grid).values
+    city = Settlement(path=SMOD).statics_on_grid(workspace, grid).values
+    inside = (grid.latitude > -52) & (grid.latitude < 76)
+    for found, name, tolerance in (
+        (maps, "open_water_fraction", 9e-4),
+        (maps, "rice_fraction", 9e-4),
+        (city, "urban_fraction", 5e-3),
+    ):
+        error = found[name].values[inside] - layers[name][inside]
+        assert np.abs(error).max() < tolerance, name
+    july = pd.DatetimeIndex(["2004-07-01", "2030-07-01"])
+    series = Wetlands(path=WAD2M, beyond="climatology")
+    assert [h.state for h in series.survey(workspace, july)] == ["final", "climatology"]
+    wet = series.on_grid(workspace, ["wetland_fraction"], july, grid).values["wetland_fraction"]
+    np.testing.assert_allclose(wet.values, np.stack([layers["wetland_fraction"][6]] * 2), atol=1e-6)
+
+
+def test_readers_say_what_is_wrong_with_a_faulty_archive(tmp_path: Path) -> None:
+    from ch4grid.drivers.era5 import ERA5
+    from ch4grid.drivers.modis import MODIS
+
+    write_archive(PLANET, tmp_path, 2003, 2003, faults=BROKEN, parts=("era5", "modis"))
+    workspace, year = Workspace(tmp_path, tmp_path), months(2003, 2003)
+    sources = (
+        ERA5(path="era5/*.nc", variables=("tas",)),
+        MODIS(path="modis/*.hdf", variables=("evi", "lst_day")),
+    )
+    held = {
+        (h.variable, h.month.month): h
+        for s in sources
+        for h in s.survey(workspace, year)
+        if h.month
+    }
+    doubtful = {key: h.state for key, h in held.items() if h.state != "final"}
+    assert doubtful == {
+        ("tas", 3): "damaged",
+        ("evi", 5): "missing",
+        ("tas", 11): "preliminary",
+        ("tas", 12): "preliminary",
+    }
+    assert all(held[key].reason for key in doubtful)
+    assert len(held) == 36

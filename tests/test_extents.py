@@ -1,4 +1,4 @@
-"""Members dealt over wetland maps: what a member's cell flux is, what the mean density means, and that one map is none."""
+"""Members dealt over wetland maps: the cell flux of a member, the mean density, and that one map changes nothing."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from ch4grid.vocabulary import GASES
 
 GAS = GASES["ch4"]
 NAME = f"{GAS.flux}_density"
-GRID = Grid(30.0)
+GRID = Grid(60.0)
 
 
 def planted(

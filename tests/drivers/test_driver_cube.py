@@ -241,7 +241,7 @@ def test_an_update_after_revisions_equals_a_new_cube(workspace: Workspace) -> No
     assert ledger.path_of(made.store).read_bytes() == rows
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The power went."""
 
 
@@ -253,7 +253,7 @@ def stopping(after: int) -> Callable[[str, Callable[[Any], Any], Sequence[Any]],
         done = []
         for job in jobs:
             if not left[0]:
-                raise Stopped
+                raise StoppedError
             left[0] -= 1
             done.append(function(job))
         return done
@@ -278,7 +278,7 @@ def test_an_interrupted_update_ends_like_one_that_was_not(workspace: Workspace, 
     try:
         again.update(months(2001, 2003), stopping(after))
         told = []
-    except Stopped:
+    except StoppedError:
         told = cube(workspace, "fill").update(months(2001, 2003))
         assert told == [expected]
     assert {k: v[0] for k, v in objects(whole.store).items()} == aim

@@ -147,10 +147,9 @@ def wanted_of(
         first, last = recipe.training.period
         asked = sorted({*asked, *range(first, last + 1)})
     memory = sorted({y - back for y in asked for back in range(recipe.spin_up + 1)})
+    areas = (*recipe.ecosystems.areas, *recipe.ecosystems.wetlands.values())
     sources: list[tuple[Source, set[int]]] = []
-    for known, needed in chain(
-        ((s, memory) for s in recipe.drivers), ((s, asked) for s in recipe.ecosystems.areas)
-    ):
+    for known, needed in chain(((s, memory) for s in recipe.drivers), ((s, asked) for s in areas)):
         # compared, not hashed: a source may hold a mapping
         same = next((n for s, n in sources if s == known), None)
         if same is None:
@@ -286,7 +285,12 @@ def _entries(held: Sequence[tuple[str, Holding, bool]], workspace: Workspace) ->
     """Entries with sizes and fingerprints; every file is read once, and again only when it changed."""
     files = sorted({f for _, h, _ in held for f in h.files if f.exists()})
     prints = fingerprints_of(files, workspace)
+    seen: set[tuple[str, ...]] = set()
     for path, holding, remembered in held:
+        key = (holding.source, path, holding.variable, _label(holding.month) or "")
+        if key in seen:  # a source of drivers and of areas tells its variables twice
+            continue
+        seen.add(key)
         known = [prints[f] for f in holding.files if f in prints]
         whole = bool(known) and len(known) == len(holding.files)
         yield Entry(

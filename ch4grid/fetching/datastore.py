@@ -98,7 +98,7 @@ class DataStore:
 def request_of(order: Order) -> dict[str, Any]:
     """The body of the request for one month of monthly means."""
     return {
-        "product_type": [PRODUCT],
+        "product_type": [order.variant or PRODUCT],
         "variable": list(order.asked),
         "year": [f"{order.first:%Y}"],
         "month": [f"{order.first:%m}"],

@@ -33,6 +33,7 @@ class Order:
         asked: What is asked for: variables of the remote, or names of assets.
         names: What every file must hold: variables or data sets; empty where the format does not tell.
         formats: Formats that are accepted.
+        variant: Kind of product where a collection has several; empty for the usual one.
         prefix: Beginning of the names of the files wanted where the remote offers others too.
         stale: Names of damaged or preliminary files, which are fetched anew even where they look complete.
         reason: Why it is fetched, in words.
@@ -47,6 +48,7 @@ class Order:
     asked: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     formats: tuple[Format, ...] = ()
+    variant: str = ""
     prefix: str = ""
     stale: frozenset[str] = frozenset()
     reason: str = ""
@@ -60,7 +62,8 @@ class Order:
     @property
     def digest(self) -> str:
         """What tells this request from another for the same file."""
-        return sha256_json([self.remote, self.collection, self.period, sorted(self.asked)])[:16]
+        told = [self.remote, self.collection, self.variant, self.period, sorted(self.asked)]
+        return sha256_json(told)[:16]
 
     def in_words(self) -> str:
         """The order as a line for people."""

@@ -5,13 +5,15 @@ products), so that a new month fetches only itself.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ch4grid.drivers.reanalysis import WRONG_LAND
+from ch4grid.drivers.shelf import PREFIXES
 from ch4grid.drivers.source import Holding, Source
 from ch4grid.errors import RecipeError
 from ch4grid.fetching.offer import Format, Order
@@ -35,6 +37,7 @@ CDS: dict[str, str] = {
     "swvl1": "volumetric_soil_water_layer_1",
     "sd": "snow_depth",
     "lsm": "land_sea_mask",
+    "z": "geopotential",
 }
 # What our variables are made from. ERA5-Land has no wind speed, only its components.
 NATIVE: dict[str, tuple[str, ...]] = {
@@ -43,7 +46,7 @@ NATIVE: dict[str, tuple[str, ...]] = {
     "hurs": ("t2m", "d2m"),
     "pr": ("tp",),
     "ps": ("sp",),
-    "psa": ("sp",),
+    "psa": ("sp", "z"),
     "sfcWind": ("si10",),
     "rsds": ("ssrd",),
     "tsl": ("stl1",),
@@ -53,6 +56,12 @@ NATIVE: dict[str, tuple[str, ...]] = {
 }
 LAND_NATIVE = {"sfcWind": ("u10", "v10")}
 LAND_CDS = {"sd": "snow_depth_water_equivalent"}
+# Not among the monthly means of ERA5-Land.
+NOT_LAND = ("lsm", "z")
+# Accumulations: their monthly means in ERA5-Land are wrong for the months WRONG_LAND, those of 00 UTC by hour of day
+# are right (ECMWF forum, topic 2370).
+AMOUNTS = ("pr", "rsds")
+BY_HOUR = "monthly_averaged_reanalysis_by_hour_of_day"
 
 # Climate modelling grids by variable, with the data sets that their granules must hold.
 CMG: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -63,7 +72,10 @@ CMG: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 # Land-cover fractions come from the annual grid of both platforms.
 LAND_COVER = "MCD12C1"
-LAND_COVER_SETS = ("Land_Cover_Type_1_Percent",)
+LAND_COVER_SETS = {
+    "percent": ("Land_Cover_Type_1_Percent",),
+    "majority": ("Majority_Land_Cover_Type_1",),
+}
 
 # Tiled products by variable, with the assets of their items: field and quality.
 TILES: dict[str, tuple[str, tuple[str, str]]] = {
@@ -100,7 +112,7 @@ def orders_of(
             "a store on the network is read in place, it is not fetched", where=path_of(source)
         )
     kind = kind_of(source)
-    make = _maker(kind, path_of(source))
+    make = _maker(kind)
     if make is None:
         raise RecipeError(
             "no remote is known for this source",
@@ -115,12 +127,14 @@ Maker = Callable[
 ]
 
 
-def _maker(kind: str, path: str) -> Maker | None:
-    if kind == "era5":
-        return _era5
-    if kind.startswith("modis"):
-        return _tiles if "tile" in kind else _cmg
-    return None
+def _maker(kind: str) -> Maker | None:
+    makers: dict[str, Maker] = {
+        "era5": _era5,
+        "modis": _cmg,
+        "modis_land_cover": _land_cover,
+        "modis_tiles": _tiles,
+    }
+    return makers.get(kind)
 
 
 def folder_of(source: Source, workspace: Workspace) -> Path:
@@ -146,65 +160,92 @@ def _era5(
     workspace: Workspace,
     last: pd.Timestamp,
 ) -> list[Order]:
-    """One order per month: what lacks in it, and what the file that is replaced held."""
-    land = "land" in path_of(source).lower()
+    """One order per month: what lacks in it, and what the file that is replaced held.
+
+    Raises:
+        RecipeError: The source reads hours or days, which are not fetched.
+    """
+    frequency = getattr(source, "frequency", "auto")
+    if frequency not in ("auto", "monthly"):
+        raise RecipeError(
+            "only monthly means are fetched", where=f"era5, {path_of(source)}", found=frequency
+        )
     months = sorted({last if h.month is None else h.month for h in lacking})
-    return [
-        order
-        for month in months
-        if (order := _era5_month(source, found, month, land, workspace, last)) is not None
-    ]
+    return [o for m in months for o in _era5_month(source, found, m, workspace, last)]
 
 
 def _era5_month(
     source: Source,
     found: Sequence[Holding],
     month: pd.Timestamp,
-    land: bool,
     workspace: Workspace,
     last: pd.Timestamp,
-) -> Order | None:
-    folder = folder_of(source, workspace)
-    target = _file_name(Path(path_of(source)).name, month, land)
-    holdings = [h for h in found if (last if h.month is None else h.month) == month]
-    lacking = months_lacking(holdings)
-    again = [h for h in holdings if h in lacking or folder / target in h.files]
-    elsewhere = {n for h in holdings if h not in again for n in _natives(h.variable, land)}
-    # a short name that another file holds already would be held twice
-    names = [n for h in again for n in _natives(h.variable, land) if n not in elsewhere]
-    names = [n for n in dict.fromkeys(names) if not (land and n == "lsm")]
-    if not names:
-        return None
-    grib = Path(target).suffix.lower() in (".grib", ".grb", ".grib2")
-    formats: tuple[Format, ...] = ("GRIB",) if grib else ("NetCDF-4", "NetCDF classic", "ZIP")
-    return Order(
-        remote="cds",
-        collection=LAND if land else SINGLE_LEVELS,
-        folder=folder,
-        first=month,
-        last=month + pd.offsets.MonthEnd(1),
-        target=target,
-        asked=tuple((LAND_CDS if land else {}).get(n, CDS[n]) for n in names),
-        names=tuple(names),
-        formats=formats,
-        stale=_stale(lacking),
-        reason=_reason(lacking),
-    )
+) -> Iterator[Order]:
+    """The order of a month, and one of its own for accumulations where the usual ones are wrong."""
+    land = _is_land(source)
+    wrong = land and WRONG_LAND[0] <= month <= WRONG_LAND[1]
+    held = [h for h in found if (last if h.month is None else h.month) == month]
+    for variant in ("", BY_HOUR):
+        part = [h for h in held if (wrong and h.variable in AMOUNTS) == bool(variant)]
+        folder = folder_of(source, workspace)
+        target = _file_name(path_of(source), month, land, variant)
+        lacking = months_lacking(part)
+        again = [h for h in part if h in lacking or (lacking and folder / target in h.files)]
+        elsewhere = {n for h in part if h not in again for n in _natives(source, h.variable)}
+        # a short name that another file holds already would be held twice
+        names = [n for h in again for n in _natives(source, h.variable) if n not in elsewhere]
+        if names:
+            yield Order(
+                remote="cds",
+                collection=LAND if land else SINGLE_LEVELS,
+                folder=folder,
+                first=month,
+                last=month + pd.offsets.MonthEnd(1),
+                target=target,
+                asked=tuple(
+                    dict.fromkeys((LAND_CDS if land else {}).get(n, CDS[n]) for n in names)
+                ),
+                names=tuple(dict.fromkeys(names)),
+                formats=_formats(target),
+                variant=variant,
+                stale=_stale(lacking),
+                reason=_reason(lacking),
+            )
 
 
-def _natives(name: str, land: bool) -> tuple[str, ...]:
-    return (LAND_NATIVE if land else {}).get(name, NATIVE.get(name, ()))
+def _is_land(source: Source) -> bool:
+    """Whether a source means ERA5-Land: by its key `dataset`, else by its path."""
+    told = str(getattr(source, "dataset", "auto"))
+    return "land" in (path_of(source) if told == "auto" else told).lower()
 
 
-def _file_name(pattern: str, month: pd.Timestamp, land: bool) -> str:
+def _formats(target: str) -> tuple[Format, ...]:
+    if Path(target).suffix.lower() in (".grib", ".grb", ".grib2", ".grb2"):
+        return ("GRIB",)
+    return ("NetCDF-4", "NetCDF classic", "ZIP")
+
+
+def _natives(source: Source, name: str) -> tuple[str, ...]:
+    """The short names that a variable is made from."""
+    land = _is_land(source)
+    names = (LAND_NATIVE if land else {}).get(name, NATIVE.get(name, ()))
+    needless = NOT_LAND if land else ()
+    if getattr(source, "reference", None) is not None:
+        needless += ("z",)  # the reference of the anomaly is a mean, not the altitude
+    return tuple(n for n in names if n not in needless)
+
+
+def _file_name(path: str, month: pd.Timestamp, land: bool, variant: str) -> str:
     """The name of a month's file, one that the pattern of the recipe matches.
 
     Raises:
         RecipeError: The pattern leaves no room for the month.
     """
-    label = f"{month:%Y-%m}"
-    suffix = Path(pattern).suffix if not any(c in Path(pattern).suffix for c in "*?[") else ".nc"
-    usual = f"{'era5-land' if land else 'era5'}_{label}{suffix or '.nc'}"
+    pattern = Path(path).name
+    label = f"{month:%Y-%m}" + ("_by-hour-of-day" if variant else "")
+    suffix = Path(pattern).suffix
+    suffix = ".nc" if not suffix or any(c in suffix for c in "*?[") else suffix
+    usual = f"{'era5-land' if land else 'era5'}_{label}{suffix}"
     if fnmatchcase(usual, pattern):
         return usual
     named = pattern.replace("*", label, 1).replace("*", "")
@@ -212,7 +253,7 @@ def _file_name(pattern: str, month: pd.Timestamp, land: bool) -> str:
         return named
     raise RecipeError(
         "the path of a source leaves no room for a file per month",
-        where=pattern,
+        where=path,
         expected="a pattern such as era5/*.nc",
         fix="Name the folder's files by a pattern in the recipe",
     )
@@ -225,31 +266,54 @@ def _cmg(
     workspace: Workspace,
     last: pd.Timestamp,
 ) -> list[Order]:
-    """One order per product and month, per year for the land cover."""
-    folder, platform = folder_of(source, workspace), _platform(source)
+    """One order per product and month."""
     groups: dict[tuple[str, pd.Timestamp], list[Holding]] = {}
     for holding in lacking:
         month = last if holding.month is None else holding.month
-        short = CMG.get(holding.variable, ("", ()))[0]
-        if short:
-            groups.setdefault((f"{platform}{short}", month), []).append(holding)
-        else:
-            groups.setdefault((LAND_COVER, pd.Timestamp(month.year, 1, 1)), []).append(holding)
+        for platform in _platforms(source):
+            product = f"{platform}{CMG[holding.variable][0]}"
+            groups.setdefault((product, month), []).append(holding)
     return [
         Order(
             remote="earthdata",
             collection=product,
-            folder=folder,
-            first=start,
-            last=start + (pd.offsets.YearEnd(1) if annual else pd.offsets.MonthEnd(1)),
-            names=LAND_COVER_SETS if annual else _sets(group),
+            folder=folder_of(source, workspace),
+            first=month,
+            last=month + pd.offsets.MonthEnd(1),
+            names=_sets(group),
             formats=("HDF4",),
-            prefix=f"{product}.A{start:%Y}" if annual else f"{product}.A{start:%Y%j}",
+            prefix=f"{product}.A{month:%Y%j}",
             stale=_stale(group),
             reason=_reason(group),
         )
-        for (product, start), group in sorted(groups.items())
-        for annual in (product == LAND_COVER,)
+        for (product, month), group in sorted(groups.items())
+    ]
+
+
+def _land_cover(
+    source: Source,
+    found: Sequence[Holding],
+    lacking: Sequence[Holding],
+    workspace: Workspace,
+    last: pd.Timestamp,
+) -> list[Order]:
+    """One order per year."""
+    chosen = getattr(source, "year", None) or last.year
+    years = {chosen if h.month is None else h.month.year for h in lacking}
+    return [
+        Order(
+            remote="earthdata",
+            collection=LAND_COVER,
+            folder=folder_of(source, workspace),
+            first=pd.Timestamp(year, 1, 1),
+            last=pd.Timestamp(year, 12, 31),
+            names=LAND_COVER_SETS[str(getattr(source, "layer", "percent"))],
+            formats=("HDF4",),
+            prefix=f"{LAND_COVER}.A{year}",
+            stale=_stale(lacking),
+            reason=_reason(lacking),
+        )
+        for year in sorted(years)
     ]
 
 
@@ -265,7 +329,7 @@ def _tiles(
     last: pd.Timestamp,
 ) -> list[Order]:
     """One order per product and month; composites that begin in the month before are among the files offered."""
-    folder, platform = folder_of(source, workspace), _platform(source)
+    folder = folder_of(source, workspace)
     whole = Path(path_of(source)).suffix.lower() == ".hdf"
     groups: dict[tuple[str, pd.Timestamp], list[Holding]] = {}
     for holding in lacking:
@@ -286,6 +350,7 @@ def _tiles(
             reason=_reason(group),
         )
         for (product, month), group in sorted(groups.items())
+        for platform in _platforms(source)
     ]
 
 
@@ -303,9 +368,15 @@ def _assets(group: Iterable[Holding]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(a for h in group for a in TILES[h.variable][1]))
 
 
-def _platform(source: Source) -> str:
-    """Aqua where the path says so, else Terra: two platforms in one series would be two instruments."""
-    return "MYD" if "MYD" in path_of(source) else "MOD"
+def _platforms(source: Source) -> tuple[str, ...]:
+    """Beginnings of product names: by the key `platform`, else by the path, else of Terra.
+
+    Two platforms in one series would be two instruments, so only `both` takes both.
+    """
+    told = getattr(source, "platform", None)
+    if told is not None:
+        return PREFIXES[str(told)]
+    return ("MYD",) if "MYD" in path_of(source) else ("MOD",)
 
 
 def _stale(lacking: Iterable[Holding]) -> frozenset[str]:

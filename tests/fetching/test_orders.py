@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 from planted_sources import Cmg, Planted, Tiles
 
+from ch4grid.drivers import ERA5, MODIS, LandCover, modis_layers
+from ch4grid.drivers.era5 import SOURCES as ERA5_SOURCES
 from ch4grid.drivers.source import Holding
 from ch4grid.errors import RecipeError
-from ch4grid.fetching.orders import CDS, NATIVE, orders_of
+from ch4grid.fetching.orders import CDS, CMG, NATIVE, TILES, orders_of
 from ch4grid.stores import Workspace
 
 MAY, JUNE = pd.Timestamp("2024-05-01"), pd.Timestamp("2024-06-01")
@@ -121,8 +123,67 @@ def test_granules_are_ordered_by_product_and_month(workspace: Workspace) -> None
 
 def test_land_cover_is_ordered_by_year(workspace: Workspace) -> None:
     found = [holding("forest_fraction", m) for m in (MAY, JUNE)]
-    (order,) = orders_of(Cmg(variables=("forest_fraction",)), found, workspace, JUNE)
+    source = LandCover(path="cover/*.hdf", variables=("forest_fraction",))
+    (order,) = orders_of(source, found, workspace, JUNE)
     assert (order.collection, order.period, order.prefix) == ("MCD12C1", "2024", "MCD12C1.A2024")
+    chosen = LandCover(path="cover/*.hdf", variables=("forest_fraction",), year=2010)
+    (order,) = orders_of(chosen, [holding("forest_fraction", None)], workspace, JUNE)
+    assert order.period == "2010"
+
+
+def test_the_platform_of_the_recipe_decides(workspace: Workspace) -> None:
+    for told, expected in (
+        (None, ["MOD13C2"]),
+        ("terra", ["MOD13C2"]),
+        ("aqua", ["MYD13C2"]),
+        ("both", ["MOD13C2", "MYD13C2"]),
+    ):
+        source = MODIS(path="modis/*.hdf", variables=("evi",), platform=told)  # type: ignore[arg-type]
+        orders = orders_of(source, [holding("evi", MAY)], workspace, MAY)
+        assert [o.collection for o in orders] == expected
+
+
+def test_wrong_accumulations_of_the_land_reanalysis_come_by_hour_of_day(
+    workspace: Workspace,
+) -> None:
+    wrong, right = pd.Timestamp("2023-01-01"), pd.Timestamp("2024-03-01")
+    source = ERA5(path="era5-land/*.nc", variables=("tas", "pr"))
+    found = [holding(n, m) for n in ("tas", "pr") for m in (wrong, right)]
+    orders = orders_of(source, found, workspace, right)
+    assert [(o.target, o.asked, o.variant) for o in orders] == [
+        ("era5-land_2023-01.nc", ("2m_temperature",), ""),
+        (
+            "era5-land_2023-01_by-hour-of-day.nc",
+            ("total_precipitation",),
+            "monthly_averaged_reanalysis_by_hour_of_day",
+        ),
+        ("era5-land_2024-03.nc", ("2m_temperature", "total_precipitation"), ""),
+    ]
+
+
+def test_the_key_of_the_recipe_tells_the_land_reanalysis(workspace: Workspace) -> None:
+    for dataset, path, collection in (
+        ("era5-land", "era5/*.nc", "reanalysis-era5-land-monthly-means"),
+        ("era5", "land/*.nc", "reanalysis-era5-single-levels-monthly-means"),
+    ):
+        source = ERA5(path=path, variables=("tas",), dataset=dataset)  # type: ignore[arg-type]
+        (order,) = orders_of(source, [holding("tas", MAY)], workspace, MAY)
+        assert order.collection == collection
+
+
+def test_hours_and_days_are_not_fetched(workspace: Workspace) -> None:
+    source = ERA5(path="era5/*.nc", variables=("tas",), frequency="hourly")
+    with pytest.raises(RecipeError, match="only monthly means are fetched"):
+        orders_of(source, [holding("tas", MAY)], workspace, MAY)
+
+
+def test_a_pressure_anomaly_needs_the_altitude_unless_it_has_a_reference(
+    workspace: Workspace,
+) -> None:
+    for reference, names in ((None, ("sp", "z")), ((2001, 2010), ("sp",))):
+        source = ERA5(path="era5/*.nc", variables=("psa",), reference=reference)
+        (order,) = orders_of(source, [holding("psa", MAY)], workspace, MAY)
+        assert order.names == names
 
 
 def test_tiles_are_ordered_with_their_quality(workspace: Workspace) -> None:
@@ -141,5 +202,19 @@ def test_tiles_are_ordered_with_their_quality(workspace: Workspace) -> None:
     )
 
 
-def test_every_native_name_has_a_name_in_the_store() -> None:
+def test_every_variable_of_the_readers_can_be_ordered() -> None:
+    assert set(NATIVE) == set(ERA5_SOURCES)
     assert {n for names in NATIVE.values() for n in names} <= set(CDS)
+    assert set(CMG) == set(modis_layers.variables_of(modis_layers.CMG))
+    assert set(TILES) == set(modis_layers.variables_of(modis_layers.TILES))
+
+
+def test_every_data_set_ordered_is_the_one_that_is_read() -> None:
+    for name, (product, sets) in CMG.items():
+        assert modis_layers.CMG[product].layers[name].name == sets[0]
+    for name, (product, assets) in TILES.items():
+        layer = modis_layers.TILES[product].layers[name]
+        assert tuple(map(modis_layers.plain, assets)) == (
+            modis_layers.plain(layer.name),
+            modis_layers.plain(layer.quality),
+        )

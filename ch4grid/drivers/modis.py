@@ -19,7 +19,6 @@ from ch4grid.drivers.granules import Granule, found, newest
 from ch4grid.drivers.modis_layers import CMG, Layer, packing, variables_of
 from ch4grid.drivers.quality import good
 from ch4grid.drivers.shelf import Platform, listed, on_platform
-from ch4grid.drivers.sinusoidal import Packing
 from ch4grid.drivers.source import Holding, Source
 from ch4grid.errors import InputError
 from ch4grid.stores import Workspace
@@ -203,14 +202,8 @@ def _judged(
     rule = packing(layer, attributes, integers=stored.dtype.kind in "iu")
     kept = good(quality, layer.kind, reliability)
     kept &= (stored >= rule.low) & (stored <= rule.high) & (stored != rule.fill)
-    return np.where(kept, values_of(stored, rule), np.float32(np.nan))
-
-
-def values_of(stored: NDArray[np.generic], rule: Packing) -> NDArray[np.float32]:
-    """Physical values of stored numbers, fills and all."""
-    values = stored.astype(np.float32)
-    if rule.offset:
-        values -= np.float32(rule.offset)
+    values = np.full(shape, np.nan, np.float32)
+    np.subtract(stored, np.float32(rule.offset), out=values, where=kept, dtype=np.float32)
     values *= np.float32(rule.factor)
     return values
 

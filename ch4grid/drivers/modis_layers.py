@@ -27,6 +27,7 @@ class Layer:
         valid: Lowest and highest stored number that is a value.
         fill: Stored number without a value.
         per_period: Whether values are sums over a composite, to be divided by its seconds.
+        bare: Class fills of barren ground and of perennial snow and ice, where nothing grows.
         aliases: What programs that cut granules into rasters call the field and its quality.
     """
 
@@ -37,6 +38,7 @@ class Layer:
     valid: tuple[float, float]
     fill: float
     per_period: bool = False
+    bare: tuple[int, ...] = ()
     aliases: tuple[str, str] = ("", "")
 
     @property
@@ -90,7 +92,14 @@ def _temperature(suffix: str) -> dict[str, Layer]:
 
 def _leaf_area() -> dict[str, Layer]:
     layer = Layer(
-        "Lai_500m", "FparLai_QC", "fpar_bits", 0.1, (0.0, 100.0), 255.0, aliases=("Lai", "")
+        "Lai_500m",
+        "FparLai_QC",
+        "fpar_bits",
+        0.1,
+        (0.0, 100.0),
+        255.0,
+        bare=(252, 253),
+        aliases=("Lai", ""),
     )
     return {"lai": layer}
 
@@ -104,6 +113,7 @@ def _production(kind: Kind) -> dict[str, Layer]:
         (0.0, 30000.0),
         32767.0,
         per_period=True,
+        bare=(32764, 32765),
         aliases=("Gpp", ""),
     )
     return {"gpp": layer}

@@ -51,33 +51,36 @@ def add_pixels(
 def _add_strip(
     total: Float,
     area: Float,
-    days: Pixels,
-    span: Pixels,
+    values: Float,
+    counts: Float,
     parallel: float,
     axis: tuple[float, float],
     pixel: float,
     resolution: float,
 ) -> None:
-    """Add a strip of a row of pixels to a row of cells; a degree of longitude is `parallel` metres long there."""
+    """Add a strip of a row of pixels, given by running sums, to a row of cells.
+
+    A degree of longitude is `parallel` metres long on the strip, of which a pixel has an area of `pixel`.
+    """
     left, width = axis
-    columns = days.shape[0]
+    columns = values.size - 1
     west = max(int(np.floor((left / parallel + 180.0) / resolution)), 0)
     reach = (left + columns * width) / parallel
-    east = min(int(np.ceil((reach + 180.0) / resolution)), total.shape[0])
+    east = min(int(np.ceil((reach + 180.0) / resolution)), total.size)
     for j in range(west, east):
         a = max((parallel * (-180.0 + j * resolution) - left) / width, 0.0)
         b = min((parallel * (-180.0 + (j + 1) * resolution) - left) / width, float(columns))
         if b <= a:
             continue
-        value = 0.0
-        valid = 0.0
-        for c in range(int(a), int(np.ceil(b))):
-            if span[c] > 0.0:
-                w = min(b, c + 1.0) - max(a, float(c))
-                value += w * days[c] / span[c]
-                valid += w
-        total[j] += value * pixel
-        area[j] += valid * pixel
+        i = min(int(a), columns - 1)
+        k = min(int(b), columns - 1)
+        value = values[k] - values[i]
+        value += (b - k) * (values[k + 1] - values[k]) - (a - i) * (values[i + 1] - values[i])
+        count = counts[k] - counts[i]
+        count += (b - k) * (counts[k + 1] - counts[k]) - (a - i) * (counts[i + 1] - counts[i])
+        if count > 0.0:
+            total[j] += value * pixel
+            area[j] += count * pixel
 
 
 @compiled
@@ -104,8 +107,17 @@ def add_cells(
     n_south = total.shape[0]
     degree = np.pi / 180.0
     pixel = width * height
-    reach = max(abs(left), abs(left + columns * width)) * height / width
+    reach = max(abs(left), abs(left + columns * width))
+    values = np.zeros(columns + 1)
+    counts = np.zeros(columns + 1)
     for r in range(rows):
+        # running sums along the row: what lies between two meridians is the difference of two of them
+        for c in range(columns):
+            held = span[r, c] > 0.0
+            values[c + 1] = values[c] + (days[r, c] / span[r, c] if held else 0.0)
+            counts[c + 1] = counts[c] + (1.0 if held else 0.0)
+        if counts[columns] == 0.0:
+            continue
         north = (top - r * height) / radius / degree
         south = (top - (r + 1) * height) / radius / degree
         first = max(int(np.floor((south + 90.0) / resolution + 1e-9)), 0)
@@ -121,14 +133,15 @@ def add_cells(
                 share = 1.0
             # meridians cross a row aslant, by so many pixels far from the central one; strips follow them
             middle = 0.5 * (low + high)
-            slant = reach / (radius * np.cos(middle * degree)) * abs(np.sin(middle * degree))
+            away = min(reach / (radius * np.cos(middle * degree)), np.pi)
+            slant = away * abs(np.sin(middle * degree)) * height / width
             strips = 1 + int(STRIPS * slant)
             for strip in range(strips):
                 _add_strip(
                     total[t],
                     area[t],
-                    days[r],
-                    span[r],
+                    values,
+                    counts,
                     radius
                     * np.cos((low + (high - low) * (strip + 0.5) / strips) * degree)
                     * degree,

@@ -53,6 +53,8 @@ class ModisTiles(Source):
             are of more than one.
         reliability: Accepted ranks of the vegetation index: 0 good, 1 marginal, 2 snow or ice, 3 cloudy.
         screened: Whether quality layers are needed; rasters without them can only be read with `false`.
+        barren: What barren ground and perennial snow and ice are to `lai` and `gpp`, which are not retrieved there:
+            `missing`, or `zero` so that deserts and ice sheets have a value.
         least_coverage: Smallest part of a month's tile-days that must be on hand; below 1 for daily products, which
             lack days in the archive.
     """
@@ -63,6 +65,7 @@ class ModisTiles(Source):
     platform: Platform | None = None
     reliability: tuple[int, ...] = Field(default=(0, 1, 2), strict=False)
     screened: bool = True
+    barren: Literal["missing", "zero"] = "missing"
     least_coverage: float = Field(default=1.0, gt=0.0, le=1.0)
 
     @field_validator("variables")
@@ -207,6 +210,10 @@ class ModisTiles(Source):
             mask = None
             if self.screened and layer.judged:
                 mask = good(stored[layer.quality].values, layer.kind, self.reliability)
+            if self.barren == "zero" and layer.bare:
+                bare = np.isin(values, layer.bare)
+                values = np.where(bare, values.dtype.type(0), values)
+                mask = mask | bare if mask is not None else None
             out[name] = Readable(values, mask, rule)
         return out, window
 

@@ -238,6 +238,22 @@ def test_wetlands_without_leaf_area_lower_the_valid_fraction_and_nothing_else(wo
     assert "comment" not in on_grid(evi, workspace, JULY, 1.0)[0].attrs
 
 
+def test_barren_ground_is_missing_or_zero_as_asked_and_wetland_is_never_zero(workspace):
+    stored, quality = np.full((SIZE, SIZE), 30), np.zeros((SIZE, SIZE))
+    stored[:, ::4], stored[:, 1::4], quality[:, ::2] = 253, 251, 255
+    for start in ("2016-06-25", "2016-07-03", "2016-07-11", "2016-07-19", "2016-07-27"):
+        lai_tile(workspace.data, start, "h20v08", stored, quality)
+    at = {"latitude": slice(1.0, 9.0), "longitude": slice(22.0, 29.0)}
+    # a quarter of the pixels is good, a quarter bare, a quarter wetland, a quarter of poor quality
+    lai, valid = (field.sel(at) for field in on_grid(tiles("lai"), workspace, JULY, 1.0))
+    np.testing.assert_allclose(lai, 3.0, rtol=1e-6)
+    np.testing.assert_allclose(valid, 0.25, atol=0.03)
+    zero = tiles("lai", barren="zero")
+    lai, valid = (field.sel(at) for field in on_grid(zero, workspace, JULY, 1.0))
+    np.testing.assert_allclose(lai, 1.5, atol=0.15)
+    np.testing.assert_allclose(valid, 0.5, atol=0.03)
+
+
 def test_production_is_per_second_of_the_days_of_its_composite(workspace):
     december = months(2019, 2019)[11:]
     for start in pd.date_range("2019-11-25", "2019-12-19", freq="8D"):

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ch4grid.drivers import areas
 from ch4grid.drivers.glwd import NAME, class_fraction
-from ch4grid.drivers.rasters import Raster, cell_fractions, held, rasters
+from ch4grid.drivers.rasters import Raster, cell_fractions, held, once, rasters
 from ch4grid.drivers.source import Holding, OnGrid, Source
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
@@ -119,12 +119,11 @@ class Coastal(Source):
         Raises:
             InputError: A map cannot be read, or one kind comes from two maps.
         """
-        total = np.zeros(grid.shape)
-        for maps in self._maps(workspace).values():
-            for raster in maps:
-                total += class_fraction(raster, grid) if _is_glwd(raster) else _binary(raster, grid)
-        field = xr.DataArray(total, dims=("latitude", "longitude"), coords=grid.coords)
-        return areas.on_grid(areas.layer(field, "coastal_fraction", "coastal").to_dataset())
+        maps = [r for some in self._maps(workspace).values() for r in some]
+        told = self.model_dump(mode="json")
+        return areas.on_grid(
+            once("coastal", told, maps, grid, workspace, lambda: _layer(maps, grid))
+        )
 
     def _maps(self, workspace: Workspace) -> dict[str, list[Raster]]:
         """Maps by kind.
@@ -171,6 +170,14 @@ def _maps_of(kind: str, found: Sequence[Raster]) -> list[Raster]:
         )
     percents = [r for r in own if r.name.lower().endswith("_pct.tif")]
     return tiles or percents[:1] or own[:1]
+
+
+def _layer(maps: Sequence[Raster], grid: Grid) -> xr.Dataset:
+    total = np.zeros(grid.shape)
+    for raster in maps:
+        total += class_fraction(raster, grid) if _is_glwd(raster) else _binary(raster, grid)
+    field = xr.DataArray(total, dims=("latitude", "longitude"), coords=grid.coords)
+    return areas.layer(field, "coastal_fraction", "coastal").to_dataset()
 
 
 def _is_glwd(raster: Raster) -> bool:

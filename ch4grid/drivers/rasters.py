@@ -7,7 +7,7 @@ with the product's cells are exact along both axes. Maps inside a ZIP archive ar
 """
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,19 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.drivers.areas import Overlap, overlap, row_area, row_overlap
+from ch4grid.drivers.kept import keep
 from ch4grid.drivers.source import Holding, State
 from ch4grid.errors import InputError
 from ch4grid.grid import WGS84_A, Grid
-from ch4grid.stores import Workspace
+from ch4grid.stores import Workspace, sha256_json
 
 Float = NDArray[np.float64]
 Decode = Callable[[NDArray[Any]], NDArray[Any]]
 
 # Pixels read at a time [number], so that memory does not grow with the size of the map.
 STRIP_PIXELS = 8_000_000
+
+# Blocks that GDAL keeps [MB]: a strip is read once, so more would only cost memory.
+CACHE_MEGABYTES = 64
 
 # Blocks at the end of a file whose place is checked against its size.
 LAST_BLOCKS = 64
@@ -171,7 +176,7 @@ def opened(raster: Raster) -> Iterator[Any]:
 
     try:
         with (
-            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_CACHEMAX=CACHE_MEGABYTES),
             rasterio.open(raster.address) as source,
         ):
             yield source
@@ -215,6 +220,34 @@ def cell_fractions(raster: Raster, grid: Grid, decode: Decode, *, areas: bool = 
             along = along / _pixel_area(where, latitude)[first:last, None]
         total += rows[:, first:last] @ along
     return total
+
+
+def once(
+    source: str,
+    told: Mapping[str, object],
+    maps: Sequence[Raster],
+    grid: Grid,
+    workspace: Workspace,
+    make: Callable[[], xr.Dataset],
+) -> xr.Dataset:
+    """Layers that take minutes to make, kept below the cache until the maps, the recipe or the grid change.
+
+    Args:
+        source: Kind of the source.
+        told: What the recipe says of it.
+        maps: What it reads; they count by name, size and modification time.
+        grid: Target grid.
+        workspace: Where the cache lies.
+        make: Makes the layers.
+    """
+    stats = [(r.name, r.file.stat()) for r in maps]
+    key = sha256_json(
+        [dict(told), grid.resolution, [[n, s.st_size, s.st_mtime_ns] for n, s in stats]]
+    )
+    folder = keep(workspace.cache / "maps" / f"{source}-{key[:16]}", make)
+    with xr.open_zarr(folder, consolidated=False, chunks=None) as ds:
+        kept: xr.Dataset = ds.load().drop_encoding()
+    return kept
 
 
 def strips(raster: Raster) -> Iterator[tuple[int, int, NDArray[Any]]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ch4grid.drivers import areas
-from ch4grid.drivers.rasters import Decode, Raster, cell_fractions, held, layout, rasters
+from ch4grid.drivers.rasters import Decode, Raster, cell_fractions, held, layout, once, rasters
 from ch4grid.drivers.source import Holding, OnGrid, Source
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
@@ -140,15 +140,19 @@ class Settlement(Source):
             InputError: A map cannot be read or is of neither product.
         """
         product, maps = self._maps(workspace)
+        told = self.model_dump(mode="json")
+        return areas.on_grid(
+            once("ghsl", told, maps, grid, workspace, lambda: self._layer(product, maps, grid))
+        )
+
+    def _layer(self, product: str, maps: Sequence[Raster], grid: Grid) -> xr.Dataset:
         total = np.zeros(grid.shape)
         for raster in maps:
             decode = _codes(self.codes, raster) if product == "smod" else _surface(raster)
             total += cell_fractions(raster, grid, decode, areas=product == "built_s")
         field = xr.DataArray(total, dims=("latitude", "longitude"), coords=grid.coords)
         told = f"SMOD codes {' '.join(map(str, self.codes))}" if product == "smod" else "BUILT_S"
-        return areas.on_grid(
-            areas.layer(field, "urban_fraction", self.path, comment=told).to_dataset()
-        )
+        return areas.layer(field, "urban_fraction", self.path, comment=told).to_dataset()
 
     def _maps(self, workspace: Workspace) -> tuple[str, list[Raster]]:
         """The product and its maps."""

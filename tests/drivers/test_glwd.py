@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_maps import area_of, pixel_area, write_tif, zipped
 from pydantic import ValidationError
 
-from ch4grid.drivers import rasters
+from ch4grid.drivers import glwd, rasters
 from ch4grid.drivers.glwd import CLASSES, GLWD, LAYERS, MAPS
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
@@ -132,9 +133,26 @@ def test_the_result_does_not_depend_on_the_strips_it_is_read_in(workspace, monke
     source = of(plant(workspace.data, percents(3)))
     whole = source.statics_on_grid(workspace, Grid(2.5)).values
     monkeypatch.setattr(rasters, "STRIP_PIXELS", 64 * SHAPE[1])
-    strips = source.statics_on_grid(workspace, Grid(2.5)).values
+    elsewhere = Workspace(workspace.data, workspace.data / "other")
+    strips = source.statics_on_grid(elsewhere, Grid(2.5)).values
     for name in whole:
         np.testing.assert_allclose(strips[name], whole[name], atol=1e-7)
+
+
+def test_the_maps_are_read_again_only_when_they_have_changed(workspace, monkeypatch):
+    path = plant(workspace.data, percents(5))
+    source = of(path)
+    first = source.statics_on_grid(workspace, Grid(10.0))
+    with monkeypatch.context() as patched:
+        patched.setattr(glwd, "class_fraction", lambda *_: pytest.fail("read again"))
+        xr.testing.assert_identical(
+            source.statics_on_grid(workspace, Grid(10.0)).values, first.values
+        )
+    plant(workspace.data, percents(6))
+    second = source.statics_on_grid(workspace, Grid(10.0))
+    assert not second.values.equals(first.values)
+    finer = source.statics_on_grid(workspace, Grid(5.0))
+    assert finer.values.sizes["latitude"] == 36
 
 
 def test_other_classes_for_a_layer_are_taken_from_the_recipe(workspace):

@@ -1,9 +1,8 @@
 """Regridding from any latitude-longitude grid to the grid of a product, exact at the poles and aware of gaps.
 
 Weights of two rectilinear grids are outer products of one-dimensional tables (`weights`), applied by compiled loops at
-the speed of memory (`kernels`, `fields`). Curvilinear grids go through ESMF's weights, made here (`engine`) or elsewhere
-(`esmf`); whole stores are streamed by
-`streaming.zarr_to_zarr`.
+the speed of memory (`kernels`, `fields`). Curvilinear grids go through ESMF's weights, made by the engine xesmf or read
+from a file (`engine`, `esmf`); whole stores are streamed by `streaming.zarr_to_zarr`.
 """
 
 import xarray as xr

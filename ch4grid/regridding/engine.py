@@ -5,6 +5,7 @@ file made elsewhere does the same work without it (`regrid_with_weights`).
 """
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def rectilinear(latitude: Values, longitude: Values) -> dict[str, Values]:
 
 
 def curvilinear(data: xr.DataArray | xr.Dataset) -> dict[str, Values]:
-    """A grid for ESMF from `latitude` and `longitude` (row, column) and, where present, their bounds (row, column, 4)."""
+    """A grid for ESMF from `latitude` and `longitude` (row, column) and, where present, bounds (row, column, 4)."""
     grid: dict[str, Values] = {}
     for short, name in (("lat", "latitude"), ("lon", "longitude")):
         grid[short] = np.asarray(data[name].values, np.float64)
@@ -155,10 +156,9 @@ def _made(
 ) -> SparseWeights:
     try:
         import netCDF4  # noqa: F401  (esmpy before netCDF4 ends in a segmentation fault)
-
-        # isort: split
-        import esmpy
         import xesmf
+
+        versions = f"ESMF {version('esmpy')}, xESMF {version('xesmf')}"
     except ImportError as error:
         raise RunError(
             "the regridding engine xesmf is not installed",
@@ -176,6 +176,6 @@ def _made(
         {
             "method": method,
             "grid_hash": digest,
-            "engine_version": f"ESMF {esmpy.__version__}, xESMF {xesmf.__version__}",
+            "engine_version": versions,
         },
     )

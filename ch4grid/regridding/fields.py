@@ -1,4 +1,4 @@
-"""Weights applied to arrays: from (step, row, column) to means and valid fractions on the target, by threads over steps.
+"""Weights applied to arrays: from (step, row, column) to means and valid fractions, by threads over steps.
 
 The compiled loops are loaded at the first use; importing the package stays light.
 """

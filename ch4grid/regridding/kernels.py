@@ -57,9 +57,11 @@ def means(
     shift, stride, start, tap, cover = columns
     floor, share, whole = rule
     width, taps, size = x.shape[2], tap.shape[0], cover.size
-    total = np.empty(width + taps, x.dtype)
-    valid = np.empty(width + taps, x.dtype)
+    # room for the last target's taps, and for its whole stride
+    total = np.zeros(width + taps + stride, x.dtype)
+    valid = np.zeros(width + taps + stride, x.dtype)
     row = np.empty(size, x.dtype)
+    phases = np.zeros((max(stride, 1), total.size // max(stride, 1)), x.dtype)
     for step in range(first_step, last_step):
         gaps = False
         for i in range(first_row, last_row):
@@ -74,10 +76,10 @@ def means(
                 gaps = _add_pole(total, valid, x[step, pole[i]], pole_weight[i], gaps, row_cover[i])
             _wrap(total, width, taps)
             target = out[step, i]
-            _contract(target, total, tap, start, stride)
+            _contract(target, total, phases, tap, start, stride)
             if gaps:
                 _wrap(valid, width, taps)
-                _contract(row, valid, tap, start, stride)
+                _contract(row, valid, phases, tap, start, stride)
             elif whole:
                 fraction[step, i, :] = 1
                 continue
@@ -149,17 +151,17 @@ def _sum_valid(total: Values, valid: Values, field: Values, weight: Values, shif
 @compiled
 def _has_gap(line: Values) -> bool:
     limit = line.dtype.type(np.inf)
-    gaps = 0
+    gaps = np.int32(0)
     for j in range(line.size):
-        gaps += 0 if abs(line[j]) < limit else 1
+        gaps |= np.int32(0) if abs(line[j]) < limit else np.int32(1)
     return gaps > 0
 
 
 @compiled
 def _differs(line: Values, value: Any) -> bool:
-    gaps = 0
+    gaps = np.int32(0)
     for j in range(line.size):
-        gaps += 1 if line[j] != value else 0
+        gaps |= np.int32(1) if line[j] != value else np.int32(0)
     return gaps > 0
 
 
@@ -194,27 +196,59 @@ def _wrap(line: Values, width: int, taps: int) -> None:
 
 
 @compiled
-def _contract(out: Values, line: Values, tap: Values, start: Index, stride: int) -> None:
-    """Weighted sums along a row, tap by tap; constant strides become vector code."""
-    for k in range(tap.shape[0]):
-        weight, shifted = tap[k], line[k:]
-        if k == 0:
-            out[:] = 0
-        if stride == 1:
+def _contract(
+    out: Values, line: Values, phases: Values, tap: Values, start: Index, stride: int
+) -> None:
+    """Weighted sums along a row; a constant stride is undone first, so that all sums are vector code."""
+    if stride == 0:
+        out[:] = 0
+        for k in range(tap.shape[0]):
+            u, a = tap[k], line[k:]
             for j in range(out.size):
-                out[j] += weight[j] * shifted[j]
-        elif stride == 2:
-            for j in range(out.size):
-                out[j] += weight[j] * shifted[2 * j]
-        elif stride == 4:
-            for j in range(out.size):
-                out[j] += weight[j] * shifted[4 * j]
-        elif stride == 5:
-            for j in range(out.size):
-                out[j] += weight[j] * shifted[5 * j]
-        else:
-            for j in range(out.size):
-                out[j] += weight[j] * shifted[start[j]]
+                out[j] += u[j] * a[start[j]]
+    elif stride == 1:
+        _sum_taps(out, line.reshape((1, line.size)), tap)
+    else:
+        _split(line, phases, stride)
+        _sum_taps(out, phases, tap)
+
+
+@compiled
+def _split(line: Values, phases: Values, stride: int) -> None:
+    """Every `stride`-th value of a row side by side; all phases in one loop become vector code for common strides."""
+    n = line.size // stride
+    if stride == 2:
+        a, b = phases[0], phases[1]
+        for j in range(n):
+            a[j], b[j] = line[2 * j], line[2 * j + 1]
+    elif stride == 4:
+        a, b, c, d = phases[0], phases[1], phases[2], phases[3]
+        for j in range(n):
+            a[j], b[j] = line[4 * j], line[4 * j + 1]
+            c[j], d[j] = line[4 * j + 2], line[4 * j + 3]
+    else:
+        for p in range(stride):
+            for j in range(n):
+                phases[p, j] = line[stride * j + p]
+
+
+@compiled
+def _sum_taps(out: Values, phases: Values, tap: Values) -> None:
+    """Weighted sums of a row from its phases, three taps in one pass."""
+    stride, taps, n = phases.shape[0], tap.shape[0], out.size
+    if taps < 3:
+        u, a = tap[0], phases[0]
+        for j in range(n):
+            out[j] = u[j] * a[j]
+    else:
+        u, v, w = tap[0], tap[1], tap[2]
+        a, b, c = phases[0], phases[1 % stride, 1 // stride :], phases[2 % stride, 2 // stride :]
+        for j in range(n):
+            out[j] = u[j] * a[j] + v[j] * b[j] + w[j] * c[j]
+    for k in range(1 if taps < 3 else 3, taps):
+        u, a = tap[k], phases[k % stride, k // stride :]
+        for j in range(n):
+            out[j] += u[j] * a[j]
 
 
 @compiled

@@ -12,7 +12,7 @@ from ch4grid.errors import InputError, RunError
 from ch4grid.grid import Grid
 from ch4grid.regridding import conservative, exact_weights, latitude_edges, longitude_edges
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 REFERENCE = DATA / "esmf_reference"
 
 

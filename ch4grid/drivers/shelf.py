@@ -109,9 +109,10 @@ class Shelf:
         out = []
         for platform in sorted({place.platform for place in self.places}):
             cycle = self.composites.cycle(platform)
-            places = [Place(platform, s, t) for s in cycle.starts(month) for t in self.tiles]
-            if any(place in self.places for place in places):
-                out += [(place, cycle.weights(place.start)[month]) for place in places]
+            days = {s: cycle.weights(s)[month] for s in cycle.starts(month)}
+            places = [(Place(platform, s, t), n) for s, n in days.items() for t in self.tiles]
+            if any(place in self.places for place, _ in places):
+                out += places
         return sorted(out, key=lambda item: (item[0].start, item[0].tile, item[0].platform))
 
     def _lack(self, granule: Granule | None, place: Place) -> str:

@@ -315,6 +315,19 @@ def test_two_variables_of_a_granule_are_read_together_and_every_granule_once(
     assert out.values["ndvi"].shape == (3, 180, 360)
 
 
+def test_months_asked_for_together_and_one_by_one_are_the_same(workspace):
+    rng = np.random.default_rng(4)
+    for start in pd.date_range("2016-01-01", periods=6, freq="16D"):
+        for tile in ("h18v04", "h19v04"):
+            evi_tile(workspace.data, start, tile, rng.integers(0, 9000, (SIZE, SIZE)))
+    wanted = months(2016, 2016)[:3]
+    together, valid = on_grid(tiles("evi"), workspace, wanted, 1.0)
+    for i, month in enumerate(wanted):
+        alone, share = on_grid(tiles("evi"), workspace, pd.DatetimeIndex([month]), 1.0)
+        np.testing.assert_array_equal(together[i], alone[0])
+        np.testing.assert_array_equal(valid[i], share[0])
+
+
 def test_terra_and_aqua_are_averaged_when_asked(workspace):
     july(workspace.data, "h18v04", 2000)
     for start in ("2016-07-03", "2016-07-19"):

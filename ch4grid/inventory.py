@@ -358,19 +358,26 @@ def _runs(group: Sequence[Entry]) -> Iterator[str]:
 
 
 def _continues(last: Entry, entry: Entry) -> bool:
-    if (last.state, last.reason, last.remembered) != (entry.state, entry.reason, entry.remembered):
+    if (last.state, last.remembered) != (entry.state, entry.remembered):
         return False
-    if last.month is None or entry.month is None:
+    if last.month is None or entry.month is None or _plain(last) != _plain(entry):
         return False
     return pd.Period(last.month, "M") + 1 == pd.Period(entry.month, "M")
+
+
+def _plain(entry: Entry) -> str:
+    """The reason without what holds for its month alone."""
+    return entry.reason.replace(entry.month or "\0", "the month")
 
 
 def _told(run: Sequence[Entry]) -> str:
     first, last = run[0].month, run[-1].month
     span = "" if first is None else f"{first} " if first == last else f"{first}..{last} "
-    memory = "as remembered" if run[0].remembered else ""
-    reason = "; ".join(t for t in (run[0].reason, memory) if t)
-    return f"{span}{run[0].state}" + (f" ({reason})" if reason else "")
+    reason = run[0].reason if first == last else _plain(run[0])
+    # the rest of an error's paragraph is for the one who meets it
+    short = reason.partition(". Expected")[0]
+    told = "; ".join(t for t in (short, "as remembered" if run[0].remembered else "") if t)
+    return f"{span}{run[0].state}" + (f" ({told})" if told else "")
 
 
 def _size(group: Sequence[Entry]) -> str:

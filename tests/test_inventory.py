@@ -1,4 +1,4 @@
-"""The inventory tells of every variable and month what is held, how well and what it is, without the network if need be."""
+"""The inventory tells of every variable and month what is held, how well and what it is, without the network too."""
 
 import hashlib
 import json
@@ -101,6 +101,23 @@ def test_runs_of_months_are_drawn_together(workspace: Workspace) -> None:
         "2001-01..2002-02 final, 2002-03 missing (no file), 2002-04 final, "
         "2002-05 damaged (2002-05.txt is cut short), 2002-06..2002-11 final, 2002-12 preliminary (ERA5T)"
     )
+
+
+def test_months_that_lack_for_the_same_reason_are_one_run() -> None:
+    entries = tuple(
+        Entry("a", "p", "v", m, "missing", f"no file of {m}. Expected one", (), None, None)
+        for m in ("2001-11", "2001-12", "2002-01")
+    )
+    (row,) = Inventory("p", entries).table()
+    assert row["held"] == "2001-11..2002-01 missing (no file of the month)"
+    (row,) = Inventory("p", entries[:1]).table()
+    assert row["held"] == "2001-11 missing (no file of 2001-11)"
+
+
+def test_a_source_of_drivers_and_areas_is_told_once(workspace: Workspace) -> None:
+    made = inventory(recipe(areas=(Folder(variables=("tas", "pr")),)), workspace)
+    keys = [(e.variable, e.month) for e in made.entries]
+    assert len(keys) == len(set(keys)) == 36
 
 
 @given(st.lists(st.sampled_from(STATES), min_size=1, max_size=40))

@@ -55,13 +55,18 @@ class DataStore:
         Raises:
             RefusedError: The store cannot serve the request: the month is not out yet, a licence is not accepted.
         """
+        from ecmwf.datastores.processing import ProcessingFailedError
+
         try:
             remote = self._remote(order, ticket)
             while not remote.results_ready:
                 self.patience.sleep(self.patience.poll)
             results = remote.get_results()
+        except RefusedError:  # stopped while it waits: a rerun takes the request up again
+            raise
         except Exception as error:  # whatever the client raises, in words and without the key
-            ticket.note(request=None)
+            if isinstance(error, ProcessingFailedError):
+                ticket.note(request=None)
             raise RefusedError(redacted(error, self.secrets())) from None
         asset = dict(results.asset)
         checksum = checksum_of(asset.get("file:checksum"))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -133,10 +133,10 @@ def fetch(
     orders, by_hand = _orders(recipe, workspace, years)
     if dry_run or not orders:
         return Fetched(tuple(orders), (), tuple(by_hand))
-    patience = patience or Patience()
+    desk = _Desk(workspace, patience or Patience())
     with _alone(workspace), silent_clients():
-        made = _reached(orders, archives or public_archives(patience))
-        files = _delivered(orders, made, workspace, patience, report)
+        made = _reached(orders, archives or public_archives(desk.patience))
+        files = _delivered(orders, made, desk, report)
     return Fetched(tuple(orders), tuple(files), tuple(by_hand))
 
 
@@ -244,51 +244,69 @@ def _alone(workspace: Workspace) -> Iterator[None]:
         ) from None
 
 
+class _Desk:
+    """What the threads of a fetch share: patience that ends when the fetch does, and fingerprints of files.
+
+    Args:
+        workspace: The folders.
+        patience: How long to try.
+    """
+
+    def __init__(self, workspace: Workspace, patience: Patience) -> None:
+        self.workspace = workspace
+        self.stop = threading.Event()
+        self.patience = replace(patience, sleep=self._sleep)
+        self._wait = patience.sleep
+        self._prints = Fingerprints(workspace.cache / "fingerprints.json")
+        self._guard = threading.Lock()
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file."""
+        with self._guard:  # one table for all threads
+            return self._prints.of([path])[str(path)]
+
+    def go_on(self) -> None:
+        """Go on unless the fetch has been stopped.
+
+        Raises:
+            RefusedError: It has been, by the user or a full disk.
+        """
+        if self.stop.is_set():
+            raise RefusedError("the fetch was stopped")
+
+    def _sleep(self, seconds: float) -> None:
+        """Pause in steps of at most a second, so that a stop is seen."""
+        while seconds > 0:
+            self.go_on()
+            self._wait(min(seconds, 1.0))
+            seconds -= 1.0
+
+
 def _delivered(
-    orders: Sequence[Order],
-    archives: Mapping[RemoteName, Archive],
-    workspace: Workspace,
-    patience: Patience,
-    report: Report,
+    orders: Sequence[Order], archives: Mapping[RemoteName, Archive], desk: _Desk, report: Report
 ) -> list[Delivered]:
     """The files of all orders, a few at a time; an order that fails does not stop the others, a full disk does."""
-    prints = Fingerprints(workspace.cache / "fingerprints.json")
-    guard = threading.Lock()
     results: dict[int, list[Delivered]] = {}
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
     try:
         waiting = {
-            pool.submit(
-                _deliver, o, archives[o.remote], Manifest(o, workspace), patience, prints, guard
-            ): i
-            for i, o in enumerate(orders)
+            pool.submit(_deliver, order, archives[order.remote], desk): i
+            for i, order in enumerate(orders)
         }
         for done, future in enumerate(as_completed(waiting), 1):
             results[waiting[future]] = future.result()
             report("fetch", done, len(orders))
     finally:
+        desk.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
     return [d for i in range(len(orders)) for d in results[i]]
 
 
-def _deliver(
-    order: Order,
-    archive: Archive,
-    manifest: Manifest,
-    patience: Patience,
-    prints: Fingerprints,
-    guard: threading.Lock,
-) -> list[Delivered]:
+def _deliver(order: Order, archive: Archive, desk: _Desk) -> list[Delivered]:
     """The files of one order."""
-
-    @lru_cache
-    def digest_of(name: str) -> str:
-        path = order.folder / name
-        with guard:  # one table for all threads
-            return prints.of([path])[str(path)]
-
+    manifest = Manifest(order, desk.workspace)
     named = manifest.entry(order.target) if order.target else None
-    if named is not None and _was_done(order, order.target, named, digest_of):
+    if named is not None and _was_done(order, order.target, named, desk):
         return [Delivered(_place(order, order.target), "held", named.size or 0, order.reason)]
     queue = named or manifest.entry("search")
     try:
@@ -300,40 +318,35 @@ def _deliver(
         told = f"{order.collection} has no file of {order.period} yet"
         queue.fail(told)
         return [Delivered(_place(order, order.target), "not offered", 0, told)]
-    return [_file(order, o, archive, manifest.entry(o.name), patience, digest_of) for o in offers]
+    return [_file(order, o, archive, manifest.entry(o.name), desk) for o in offers]
 
 
-def _file(
-    order: Order,
-    offer: Offer,
-    archive: Archive,
-    entry: Entry,
-    patience: Patience,
-    digest_of: Callable[[str], str],
-) -> Delivered:
+def _file(order: Order, offer: Offer, archive: Archive, entry: Entry, desk: _Desk) -> Delivered:
     """One file, fetched unless it is held already."""
     place = _place(order, offer.name)
-    if _was_done(order, offer.name, entry, digest_of) or _is_whole(order, offer):
+    if _was_done(order, offer.name, entry, desk) or _is_whole(order, offer):
         return Delivered(place, "held", (order.folder / offer.name).stat().st_size, order.reason)
-    entry.note(stage="download", status="running", bytes=offer.bytes)
     try:
-        size, digest = download(archive, order, offer, entry, patience)
+        desk.go_on()
+        entry.note(stage="download", status="running", bytes=offer.bytes)
+        size, digest = download(archive, order, offer, entry, desk.patience)
     except (RefusedError, RunError) as refused:
+        told = redacted(refused, archive.secrets())
         with suppress(RunError):  # on a full disk not even this can be kept
-            entry.fail(redacted(refused, archive.secrets()))
+            entry.fail(told)
         if isinstance(refused, RunError):
             raise
-        return Delivered(place, "failed", 0, redacted(refused, archive.secrets()))
+        return Delivered(place, "failed", 0, told)
     entry.done(size, digest)
     return Delivered(place, "fetched", size, order.reason)
 
 
-def _was_done(order: Order, name: str, entry: Entry, digest_of: Callable[[str], str]) -> bool:
+def _was_done(order: Order, name: str, entry: Entry, desk: _Desk) -> bool:
     """Whether the manifest knows the file as fetched for this order, and it is still that file."""
     path = order.folder / name
     if name in order.stale or not path.is_file() or path.stat().st_size != entry.size:
         return False
-    return entry.is_done(path.stat().st_size, digest_of(name))
+    return entry.is_done(path.stat().st_size, desk.digest(path))
 
 
 def _is_whole(order: Order, offer: Offer) -> bool:

@@ -229,7 +229,7 @@ def _natives(source: Source, name: str) -> tuple[str, ...]:
     """The short names that a variable is made from."""
     land = _is_land(source)
     names = (LAND_NATIVE if land else {}).get(name, NATIVE.get(name, ()))
-    needless = NOT_LAND if land else ()
+    needless: tuple[str, ...] = NOT_LAND if land else ()
     if getattr(source, "reference", None) is not None:
         needless += ("z",)  # the reference of the anomaly is a mean, not the altitude
     return tuple(n for n in names if n not in needless)

@@ -106,6 +106,19 @@ def test_a_request_of_an_earlier_run_is_taken_up_again(
     assert store.submitted() == []
 
 
+def test_a_request_that_is_left_waiting_is_remembered(
+    server: Remote, request_order: Order, patience: Patience
+) -> None:
+    def stopped(_: float) -> None:
+        raise RefusedError("the fetch was stopped")
+
+    Store(server)
+    ticket = Tickets()
+    with pytest.raises(RefusedError, match="stopped"):
+        DataStore(replace(patience, sleep=stopped)).offers(request_order, ticket)
+    assert ticket.request == JOB
+
+
 def test_a_request_that_the_store_has_forgotten_is_made_anew(
     server: Remote, request_order: Order, patience: Patience
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -247,6 +248,20 @@ def test_a_full_disk_stops_the_fetch(
     with pytest.raises(RunError, match="No space left on device"):
         fetched(archive, workspace, patience)
     assert held(workspace) == []
+
+
+def test_a_fetch_that_is_stopped_waits_for_no_queue(
+    archive: PlainArchive, workspace: Workspace, server: Remote
+) -> None:
+    server.files["/era5_2024-01.nc"].first = [(503, {"Retry-After": "200"})]
+
+    def stopped(stage: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fetch(recipe(), workspace, [2024], archives={"cds": lambda: archive}, report=stopped)
+    assert time.monotonic() - begun < 5.0
 
 
 def test_what_has_no_remote_is_named(workspace: Workspace) -> None:

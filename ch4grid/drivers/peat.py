@@ -81,6 +81,15 @@ class Peat(Source):
         default=("peat_fraction",), strict=False
     )
 
+    @field_validator("shares", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        """Classes as numbers: JSON has text for keys."""
+        if not isinstance(value, dict):
+            return value
+        digits = {k: int(k) if isinstance(k, str) and k.isdigit() else k for k in value}
+        return {digits[k]: v for k, v in value.items()}
+
     @field_validator("shares")
     @classmethod
     def _fractions(cls, shares: dict[int, float]) -> dict[int, float]:

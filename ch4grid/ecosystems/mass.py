@@ -105,6 +105,8 @@ def layer_mass(
     parts = [(before, crowded), (included, wanted - net)]
     clipped = {LAND: area_km2(above)}
     for layers, lost in parts:
+        if not layers or not bool((lost > 0).any()):
+            continue
         occupied = sum(layers.values(), start=xr.zeros_like(land))
         share = lost / occupied.where(occupied > 0, 1.0)
         for name, fraction in layers.items():
@@ -126,11 +128,11 @@ def wetland_warning(wetland_km2: float) -> str:
 
 def area_km2(fraction: xr.DataArray) -> float:
     """Area of a fraction of every cell, the mean over time [km2]."""
-    mean = fraction.mean("time") if "time" in fraction.dims else fraction
     latitude = np.asarray(fraction["latitude"].values, np.float64)
     rows = zone_area(_bounds(latitude)) / 1e6
     share = 1.0 / 360.0 * _spacing(np.asarray(fraction["longitude"].values, np.float64))
-    per_row = mean.transpose("latitude", "longitude").values.sum(axis=1)
+    values = fraction.transpose(..., "latitude", "longitude").values
+    per_row = values.sum(axis=-1).reshape(-1, latitude.size).mean(axis=0)
     return float((per_row * rows).sum() * share)
 
 

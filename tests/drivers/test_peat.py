@@ -89,6 +89,8 @@ def test_classes_count_by_their_share(workspace):
         out = source.statics_on_grid(workspace, grid).values["peat_fraction"]
         before = sum((AREA * (values == c)).sum() * s for c, s in expected.items())
         assert area_of(out, grid) == pytest.approx(before, rel=1e-6)
+    again = Peat.model_validate_json(of("a.tif", shares={2: 0.5}).model_dump_json())
+    assert again.shares == {2: 0.5}
     with pytest.raises(ValidationError, match="0 to 1"):
         of(known.file, shares={1: 2.0})
 

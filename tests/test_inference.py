@@ -12,14 +12,14 @@ from planted_model import fitted
 
 from ch4grid import drivers as drivers_package
 from ch4grid import inference
-from ch4grid.drivers.cube import keep
+from ch4grid.drivers.kept import keep
 from ch4grid.grid import Grid
 from ch4grid.inference import Region, predict_region
 from ch4grid.models.checkpoint import Applicability
 from ch4grid.scenarios import Scenario
 from ch4grid.testing import CLIMATE, drivers
 from ch4grid.uncertainty import QUANTILES, UNCALIBRATED, Calibration
-from ch4grid.vocabulary import ECOSYSTEMS, GASES, QUALITY_FLAGS
+from ch4grid.vocabulary import ECOSYSTEMS, GASES, QUALITY_FLAGS, months
 
 GRID = Grid(30.0)
 GAS = GASES["ch4"]
@@ -41,20 +41,18 @@ def made_up_areas(*, by_month: bool = False) -> xr.Dataset:
         {
             "ecosystem_fraction": (dims, fraction.astype(np.float32)),
             "land_fraction": (dims[-2:], land.astype(np.float32)),
+            "area_filled": ("time", np.zeros(12, np.uint8)),
         },
-        coords=GRID.coords | {"ecosystem": list(ECOSYSTEMS)},
+        coords=GRID.coords | {"ecosystem": list(ECOSYSTEMS), "time": months(YEARS[1], YEARS[1])},
     )
 
 
 def region_of(folder: Path, cube: xr.Dataset, areas: xr.Dataset) -> Region:
     """The inputs written as the assembly writes them."""
     normals = drivers_package.normals(cube).assign(elevation=cube["elevation"])
-    years = tuple(
-        keep(folder / str(year), lambda y=year: cube.sel(time=str(y)))
-        for year in range(YEARS[0], YEARS[1] + 1)
-    )
     return Region(
-        drivers=years,
+        drivers=keep(folder / "drivers", lambda: cube),
+        years=YEARS,
         areas=keep(folder / "areas", lambda: areas),
         normals=keep(folder / "normals", lambda: normals),
         scenario=Scenario(),
@@ -86,8 +84,8 @@ class Batched:
     def __getattr__(self, name: str) -> object:
         return getattr(fitted(), name)
 
-    def predict(self, points: xr.Dataset, *, device: str) -> xr.Dataset:
-        return fitted().predict(points, device=device, batch=self.batch)
+    def predict(self, points: xr.Dataset, *, device: str, last: int) -> xr.Dataset:
+        return fitted().predict(points, device=device, batch=self.batch, last=last)
 
 
 @dataclass(frozen=True)
@@ -113,14 +111,14 @@ class Echo:
     def members(self) -> range:
         return range(self.count)
 
-    def predict(self, points: xr.Dataset, *, device: str) -> xr.Dataset:
+    def predict(self, points: xr.Dataset, *, device: str, last: int) -> xr.Dataset:
         dims = ("member", "site", "time")
         law = asked(
             self.count,
             points["latitude"].values[:, None],
             points["longitude"].values[:, None],
             points["ecosystem"].values[:, None],
-            np.asarray(pd.DatetimeIndex(points["time"].values).month),
+            np.asarray(pd.DatetimeIndex(points["time"].values[-last:]).month),
         )
         return xr.Dataset({"location": (dims, law), "scale": (dims, 0 * law + self.scale)})
 
@@ -284,13 +282,14 @@ def test_every_flag_is_where_its_reason_is_and_prevails_in_order(
 ) -> None:
     random = np.random.default_rng(9)
     shape = (12, *GRID.shape)
-    status = random.integers(0, 3, shape).astype(np.uint8)
+    status = random.integers(0, 4, shape).astype(np.uint8)
     strange = random.random(shape) < 0.4
     land = random.random(GRID.shape) < 0.6
     fraction = (random.random((len(ECOSYSTEMS), *shape)) < 0.12) * np.float32(0.1)
     areas = made_up_areas(by_month=True)
     areas["ecosystem_fraction"].values[:] = fraction
     areas["land_fraction"].values[:] = land
+    areas["area_filled"].values[5] = 1
     cube = cube.copy(deep=True)
     cube["driver_status"].values[-12:] = status
     cube["ps"].values[:] = 95000.0
@@ -304,7 +303,8 @@ def test_every_flag_is_where_its_reason_is_and_prevails_in_order(
             (not present, "no_ecosystem"),
             (status[at] == 2, "driver_missing"),
             (bool(strange[at]), "outside_applicability"),
-            (status[at] == 1, "driver_filled"),
+            (status[at] == 1 or at[0] == 5, "driver_filled"),
+            (status[at] == 3, "driver_preliminary"),
             (True, "valid"),
         ]
         expected = next(name for applies, name in reasons if applies)

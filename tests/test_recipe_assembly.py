@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from planted_recipe import GRID, recipe, write_drivers, write_inputs
 
-from ch4grid import drivers as drivers_package
 from ch4grid.assembly import Assembly
-from ch4grid.drivers.cube import keep
+from ch4grid.drivers.kept import keep
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.grid import great_circle_km
 from ch4grid.stores import Workspace
@@ -31,46 +31,82 @@ def workspace(tmp_path: Path) -> Workspace:
     return write_inputs(tmp_path)
 
 
-def test_driver_years_are_kept_and_found_again(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = Assembly(recipe(), workspace).memory_of(2001)
-    monkeypatch.setattr(drivers_package, "assemble", lambda *_: pytest.fail("made again"))
-    assert Assembly(recipe(), workspace).memory_of(2001) == made
-    assert [p.name[:4] for p in made] == ["1999", "2000", "2001"]
+def written(workspace: Workspace) -> dict[str, int]:
+    """Objects of drivers below the cache with the times at which they were written."""
+    cache = workspace.cache / "drivers"
+    return {
+        p.relative_to(cache).as_posix(): p.stat().st_mtime_ns
+        for p in cache.rglob("*")
+        if p.is_file() and "/c/" in p.as_posix()
+    }
 
 
-def test_a_changed_input_file_changes_the_key_of_its_year_alone(workspace: Workspace) -> None:
-    before = Assembly(recipe(), workspace).memory_of(2001)
+def test_driver_months_are_kept_and_found_again(workspace: Workspace) -> None:
+    store = Assembly(recipe(), workspace).update(1999, 2001)
+    before = written(workspace)
+    assert Assembly(recipe(), workspace).update(1999, 2001) == store
+    assert written(workspace) == before
+
+
+def test_a_changed_input_file_changes_its_own_year_alone(workspace: Workspace) -> None:
+    store = Assembly(recipe(), workspace).update(1999, 2001)
+    before = written(workspace)
+    with xr.open_zarr(store, consolidated=False) as ds:
+        first = ds["tas"].sel(time="2000").values
     write_drivers(workspace.data, 2000, warmer=1.0)
-    after = Assembly(recipe(), workspace).memory_of(2001)
-    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
-    first, second = (xr.open_zarr(p, consolidated=False) for p in (before[1], after[1]))
-    np.testing.assert_allclose((second["tas"] - first["tas"]).values, 1.0, atol=1e-3)
+    assembly = Assembly(recipe(), workspace)
+    assert assembly.update(1999, 2001) == store
+    after = written(workspace)
+    touched = {k for k in after if before.get(k) != after[k]}
+    # the cube begins with the spin-up of the recipe, 1999, so 2000 is months 12 to 23
+    assert touched == {f"{store.name}/tas/c/{i}/0/0" for i in range(12, 24)}
+    with xr.open_zarr(store, consolidated=False) as ds:
+        np.testing.assert_allclose(ds["tas"].sel(time="2000").values - first, 1.0, atol=1e-3)
+    cells = GRID.shape[0] * GRID.shape[1]
+    told = assembly.revised()
+    assert told[0] == f"drivers of 2000-01 revised in {cells} cells (tas {cells})"
+    assert len(told) == 13
+    listed = pd.read_csv(told[-1].partition(": ")[2])
+    assert len(listed) == cells
+    assert set(listed["last_month"].str[:7]) == {"2002-08"}
 
 
-def test_another_grid_or_source_changes_the_key(shared: Workspace) -> None:
+def test_another_grid_source_or_policy_is_another_cube(shared: Workspace) -> None:
     (drivers,) = recipe().model_dump(mode="json")["drivers"]
     fewer = drivers | {"variables": {n: n for n in ("tas", "pr")}}
-    keys = {
-        Assembly(r, shared).memory_of(2001)[-1].name
-        for r in (recipe(), recipe(grid={"resolution": 45.0}), recipe(drivers=[fewer]))
+    stores = {
+        Assembly(r, shared).update(2001, 2001)
+        for r in (
+            recipe(),
+            recipe(grid={"resolution": 45.0}),
+            recipe(drivers=[fewer]),
+            recipe(gaps="flag"),
+        )
     }
-    assert len(keys) == 3
+    assert len(stores) == 4
+
+
+def test_doubts_are_what_is_not_final(workspace: Workspace) -> None:
+    assert Assembly(recipe(), workspace).doubts(2001) == []
+    (workspace.data / "drivers-2000.nc").unlink()
+    told = Assembly(recipe(gaps="flag"), workspace).doubts(2001)
+    assert any("gridded tas 2000-01..2000-12 missing" in line for line in told)
 
 
 def test_the_inputs_of_a_year_count_spin_up_and_areas_and_name_no_folder(shared: Workspace) -> None:
     inputs = Assembly(recipe(), shared).inputs(2001)
     assert sorted(inputs) == ["areas.nc", *(f"drivers-{y}.nc" for y in (1999, 2000, 2001))]
     assert str(shared.data) not in json.dumps(inputs)
+    # what does not change is taken from the first file that holds it
     assert sorted(Assembly(recipe(spin_up=0), shared).inputs(2001)) == [
         "areas.nc",
+        "drivers-1999.nc",
         "drivers-2001.nc",
     ]
 
 
 def test_a_missing_year_is_named(shared: Workspace) -> None:
-    with pytest.raises(InputError, match="1998"):
+    with pytest.raises(InputError, match=r"1998-01\.\.1998-12 missing"):
         Assembly(recipe(), shared).inputs(2000)
 
 

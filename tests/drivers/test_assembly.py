@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,73 +8,74 @@ import xarray as xr
 from pydantic import TypeAdapter
 
 from ch4grid.drivers import DriverSource, assemble, at_sites, normals
+from ch4grid.drivers.source import Holding, Source
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
-from ch4grid.vocabulary import VARIABLES, months
+from ch4grid.vocabulary import VARIABLES
 
 DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CLIMATOLOGY = "climatology/drivers_2p5deg_monthly_climatology.nc"
 
 
-class Fields:
-    """A source that gives what it was given, month numbers from January of the first year."""
+class Fields(Source):
+    """A source that gives the fields of functions of latitude and longitude; `tas` has the month number added."""
 
-    def __init__(self, **fields):
-        self.fields = fields
+    source: str = "fields"
+    fields: dict[str, Any]
 
-    def open(self, workspace, first_year, last_year):
-        time = months(first_year, last_year)
+    @property
+    def variables(self):
+        return tuple(self.fields)
+
+    def survey(self, workspace, wanted):
+        held = [(n, m) for n in self.fields for m in (wanted if n in CHANGING else [None])]
+        return [Holding("fields", n, m, "final") for n, m in held]
+
+    def open(self, workspace, names, wanted):
+        season = xr.DataArray(np.asarray(wanted.month, "float32"), {"time": wanted}, "time")
+        return xr.Dataset(
+            {
+                n: (self._field(n) + (season if n == "tas" else 0 * season))
+                .transpose("time", ...)
+                .assign_attrs(VARIABLES[n].attrs)
+                for n in names
+            }
+        )
+
+    def statics(self, workspace):
+        return xr.Dataset({n: self._field(n) for n in self.fields if n not in CHANGING})
+
+    def _field(self, name):
         latitude, longitude = np.arange(85.0, -90.0, -10.0), np.arange(0.0, 360.0, 10.0)
-        out = xr.Dataset()
-        for name, make in self.fields.items():
-            values = np.broadcast_to(make(latitude[:, None], longitude), (18, 36))
-            field = xr.DataArray(
-                values.astype("float32"),
-                dims=("latitude", "longitude"),
-                coords={"latitude": latitude, "longitude": longitude},
-            )
-            if name in ("tas", "evi", "pr"):
-                season = xr.DataArray(
-                    np.asarray(time.month, "float32"), dims="time", coords={"time": time}
-                )
-                field = (field + (season if name == "tas" else 0 * season)).transpose("time", ...)
-            out[name] = field.assign_attrs(VARIABLES[name].attrs)
-        return out
+        values = np.broadcast_to(self.fields[name](latitude[:, None], longitude), (18, 36))
+        return xr.DataArray(
+            values.astype("float32"),
+            dims=("latitude", "longitude"),
+            coords={"latitude": latitude, "longitude": longitude},
+            attrs=VARIABLES[name].attrs,
+        )
 
 
+CHANGING = ("tas", "evi", "pr")
 WORKSPACE = Workspace(Path("data"), Path("out"))
 EVERYWHERE = {"tas": lambda lat, lon: 280 + 0 * lat + 0 * lon}
 LAND = {"evi": lambda lat, lon: np.where((lon < 90) & (lat > 0), 0.5, np.nan)}
 
 
 def test_years_follow_each_other_and_statics_stand_once():
-    sources = [Fields(**EVERYWHERE, elevation=lambda lat, lon: 0 * lat * lon + 100.0)]
+    sources = [Fields(fields=EVERYWHERE | {"elevation": lambda lat, lon: 0 * lat * lon + 100.0})]
     ds = assemble(sources, Grid(10.0), 2001, 2003, WORKSPACE)
     assert ds["tas"].dims == ("time", "latitude", "longitude")
     assert ds["elevation"].dims == ("latitude", "longitude")
     assert ds.sizes["time"] == 36
     one = assemble(sources, Grid(10.0), 2002, 2002, WORKSPACE)
     xr.testing.assert_identical(ds["tas"].sel(time="2002"), one["tas"])
-    assert {str(v.dtype) for v in ds.data_vars.values()} == {"float32", "uint8"}
-
-
-def test_the_status_tells_missing_from_filled_from_valid():
-    ds = assemble([Fields(**EVERYWHERE), Fields(**LAND)], Grid(15.0), 2001, 2001, WORKSPACE)
-    status = ds["driver_status"][0]
-    land = status.sel(latitude=37.5)
-    assert int(land.sel(longitude=37.5)) == 0
-    assert int(land.sel(longitude=-112.5)) == 2
-    # the cell from 75 to 90 E is half covered by the land column that ends at 85 E
-    share = ds["valid_fraction"][0].sel(latitude=37.5)
-    filled = (share > 0.06) & (share < 0.49)
-    assert bool((land.values[filled.values] == 1).all())
-    assert np.isfinite(ds["evi"][0].sel(latitude=37.5).values[filled.values]).all()
-    assert bool((np.isnan(ds["evi"]) == (ds["driver_status"] == 2)).all())
+    assert {str(v.dtype) for v in ds.data_vars.values()} == {"float32"}
 
 
 def test_an_area_layer_that_is_missing_at_sea_keeps_its_area():
-    wetland = Fields(**EVERYWHERE, wetland_fraction=LAND["evi"])
+    wetland = Fields(fields={"wetland_fraction": LAND["evi"]})
     fine = assemble([wetland], Grid(10.0), 2001, 2001, WORKSPACE)["wetland_fraction"]
     coarse = assemble([wetland], Grid(30.0), 2001, 2001, WORKSPACE)["wetland_fraction"]
     zone = lambda d: np.diff(np.sin(np.deg2rad(np.linspace(-90, 90, d.sizes["latitude"] + 1))))  # noqa: E731
@@ -84,11 +86,13 @@ def test_an_area_layer_that_is_missing_at_sea_keeps_its_area():
 
 def test_a_variable_from_two_sources_is_refused():
     with pytest.raises(RecipeError, match="'tas' comes from two"):
-        assemble([Fields(**EVERYWHERE)] * 2, Grid(30.0), 2001, 2001, WORKSPACE)
+        assemble([Fields(fields=EVERYWHERE)] * 2, Grid(30.0), 2001, 2001, WORKSPACE)
 
 
 def test_normals_are_means_and_seasonal_ranges():
-    ds = assemble([Fields(**EVERYWHERE), Fields(**LAND)], Grid(30.0), 2001, 2002, WORKSPACE)
+    ds = assemble(
+        [Fields(fields=EVERYWHERE), Fields(fields=LAND)], Grid(30.0), 2001, 2002, WORKSPACE
+    )
     climate = normals(ds)
     np.testing.assert_allclose(climate["tas_mean"], 286.5, rtol=1e-6)
     np.testing.assert_allclose(climate["tas_range"], 11.0, rtol=1e-5)
@@ -112,7 +116,9 @@ def towers(**places):
 
 
 def test_a_tower_sees_its_own_cell_or_the_nearest_with_data():
-    ds = assemble([Fields(**EVERYWHERE), Fields(**LAND)], Grid(10.0), 2001, 2001, WORKSPACE)
+    ds = assemble(
+        [Fields(fields=EVERYWHERE), Fields(fields=LAND)], Grid(10.0), 2001, 2001, WORKSPACE
+    )
     sites = towers(
         inside=(42.0, 41.0), shore=(42.0, 92.0), ocean=(-42.0, -150.0), seam=(42.0, -4.0)
     )
@@ -124,7 +130,6 @@ def test_a_tower_sees_its_own_cell_or_the_nearest_with_data():
     assert float(seen["cell_distance_km"].sel(site="shore")) < 1000
     assert seen["latitude"].values.tolist() == [42.0, 42.0, -42.0, 42.0]
     assert "cluster" in seen.coords
-    assert "driver_status" not in seen
     climate = at_sites(normals(ds), sites)
     assert climate["tas_mean"].dims == ("site",)
 
@@ -160,5 +165,5 @@ def test_a_real_mean_year_becomes_drivers():
     source = TypeAdapter(DriverSource).validate_python(line)
     ds = assemble([source], Grid(5.0), 2001, 2001, Workspace(DATA, DATA))
     assert 280 < float(ds["tas"].weighted(np.cos(np.deg2rad(ds["latitude"]))).mean()) < 295
-    land = ds["driver_status"] < 2
+    land = ds["lai"].notnull()
     assert 0.2 < float(land.mean()) < 0.5

@@ -17,7 +17,7 @@ import xarray as xr
 
 from ch4grid.drivers.header import Header
 from ch4grid.drivers.netcdf import header_of, on_our_axes
-from ch4grid.errors import InputError
+from ch4grid.errors import InputError, RunError
 
 # Attributes of ARCO-ERA5 (google-research/arco-era5): first day, last final day, last day of ERA5T.
 START, STOP, STOP_EARLY = "valid_time_start", "valid_time_stop", "valid_time_stop_era5t"
@@ -97,12 +97,21 @@ def opened(location: Path | str) -> Iterator[xr.Dataset]:
 
     Raises:
         InputError: It cannot be opened, or reading from it fails.
+        RunError: The libraries for its protocol are not installed.
     """
     try:
         with _open(location) as ds:
             yield on_our_axes(ds, location)
     except InputError:
         raise
+    except ImportError as error:
+        raise RunError(
+            "a library for remote stores is not installed",
+            where=location,
+            expected="fsspec with the client of the protocol (aiohttp, gcsfs, s3fs)",
+            found=str(error),
+            fix="Install it with `pip install ch4grid[cloud]`",
+        ) from error
     except Exception as error:
         # every protocol has errors of its own; their texts may hold request headers, so only their kind is told
         if not is_url(str(location)) and not isinstance(error, (OSError, ValueError, KeyError)):

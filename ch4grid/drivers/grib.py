@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ch4grid.drivers.header import Header
-from ch4grid.errors import InputError
+from ch4grid.errors import InputError, RunError
 
 MAGIC = b"GRIB"
 
@@ -76,8 +76,7 @@ def _header(path: Path, name: str, messages: Sequence[Message]) -> Header:
 
 
 def _messages(path: Path) -> Iterator[Message]:
-    import eccodes
-
+    eccodes = _library()
     try:
         with path.open("rb") as stream:
             while (
@@ -92,7 +91,7 @@ def _messages(path: Path) -> Iterator[Message]:
 
 
 def _message(handle: int, path: Path) -> Message:
-    import eccodes
+    eccodes = _library()
 
     def key(name: str) -> str:
         try:
@@ -162,8 +161,7 @@ def read_fields(
 
 def _field(stream: BinaryIO, path: Path, offset: int) -> xr.DataArray:
     """One message (latitude, longitude)."""
-    import eccodes
-
+    eccodes = _library()
     try:
         stream.seek(offset)
         handle = eccodes.codes_grib_new_from_file(stream)
@@ -176,8 +174,7 @@ def _field(stream: BinaryIO, path: Path, offset: int) -> xr.DataArray:
 
 
 def _decoded(handle: Any) -> xr.DataArray:
-    import eccodes
-
+    eccodes = _library()
     fill = -1e30
     eccodes.codes_set(handle, "missingValue", fill)
     rows, columns = (int(eccodes.codes_get(handle, n, int)) for n in ("Nj", "Ni"))
@@ -197,6 +194,29 @@ def _decoded(handle: Any) -> xr.DataArray:
     coords = {"latitude": latitude, "longitude": longitude}
     units = str(eccodes.codes_get(handle, "units", str))
     return xr.DataArray(field, coords, ("latitude", "longitude"), attrs={"units": units})
+
+
+def _library() -> Any:
+    """The library ecCodes.
+
+    Raises:
+        RunError: It is not installed.
+    """
+    # ecCodes brings a PROJ library of its own; loaded first it breaks pyproj, which then ends in a segmentation fault
+    import pyproj  # noqa: F401
+
+    try:
+        import eccodes
+    except (ImportError, RuntimeError) as error:
+        raise RunError(
+            "GRIB files need the library ecCodes",
+            where="drivers",
+            expected="the package eccodes",
+            found=str(error),
+            fix="Install it with `pip install eccodes`, or fetch NetCDF files",
+        ) from error
+    library: Any = eccodes
+    return library
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

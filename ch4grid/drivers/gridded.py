@@ -321,7 +321,8 @@ class _Fields:
 
 
 def _second(month: pd.Timestamp) -> np.datetime64:
-    return month.to_datetime64().astype("datetime64[s]")
+    first: np.datetime64 = month.to_datetime64().astype("datetime64[s]")
+    return first
 
 
 def _holders(found: Sequence[Header], native: str) -> list[Header]:

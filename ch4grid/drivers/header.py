@@ -87,14 +87,24 @@ class HeaderMemory:
     def of(
         self, path: Path | str, mark: Sequence[int], read: Callable[[], list[Header]]
     ) -> list[Header]:
-        """The headers of a file, from memory if the mark (size, modification time) is the remembered one."""
+        """The headers of a file, from memory if the mark (size, modification time) is the remembered one.
+
+        A file that cannot be read is not remembered: the reason may lie outside of it.
+        """
         known = self._table.get(str(path))
         if known and known[0] == list(mark):
             return [_decoded(path, document) for document in known[1]]
         found = read()
-        self._table[str(path)] = [list(mark), [_encoded(header) for header in found]]
-        self._changed = True
+        if not any(header.problem for header in found):
+            self.learn(path, mark, found)
         return found
+
+    def learn(self, path: Path | str, mark: Sequence[int], found: Sequence[Header]) -> None:
+        """Remember the headers of a file."""
+        entry = [list(mark), [_encoded(header) for header in found]]
+        if self._table.get(str(path)) != entry:
+            self._table[str(path)] = entry
+            self._changed = True
 
     def last(self, path: Path | str) -> list[Header]:
         """The headers as last seen, whatever the file has become; empty if never seen."""

@@ -40,13 +40,12 @@ LAND_SPACING = 0.1
 
 
 def read_headers(path: Path) -> list[Header]:
-    """The header of a file or Zarr folder, one per part of a ZIP archive.
+    """The header of a file, one per part of a ZIP archive.
 
     Raises:
         InputError: It cannot be read or has no latitude and longitude.
     """
-    if not path.is_dir():
-        _refuse_cut_short(path)
+    _refuse_cut_short(path)
     found = []
     for part in parts(path):
         with opened(path, part) as ds:
@@ -140,7 +139,7 @@ def parts(path: Path) -> list[str]:
     Raises:
         InputError: The archive cannot be read or holds no NetCDF file.
     """
-    if path.is_dir() or magic(path) != ZIP:
+    if magic(path) != ZIP:
         return [""]
     try:
         with zipfile.ZipFile(path) as archive:
@@ -178,8 +177,6 @@ def unreadable(path: Path, error: Exception) -> InputError:
 
 
 def _open(path: Path, part: str) -> list[xr.Dataset]:
-    if path.is_dir():
-        return [xr.open_zarr(path, chunks=None, consolidated=False, decode_timedelta=False)]
     # CDS hands out mixed variables as a ZIP archive whatever the extension
     if magic(path) == ZIP:
         import netCDF4
@@ -188,7 +185,7 @@ def _open(path: Path, part: str) -> list[xr.Dataset]:
         with zipfile.ZipFile(path) as archive:
             files = {n: archive.read(n) for n in names}
         stores = [_in_memory(netCDF4.Dataset(n, memory=b)) for n, b in files.items()]
-        return [xr.open_dataset(s, decode_timedelta=False) for s in stores]
+        return [xr.open_dataset(s, engine="store", decode_timedelta=False) for s in stores]
     return [xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)]
 
 

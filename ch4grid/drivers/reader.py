@@ -49,7 +49,8 @@ def _remote(memory: HeaderMemory, url: str) -> list[Header]:
         read = archive.read_headers(url)
     except InputError as error:
         return memory.last(url) or [Header(url, problem=str(error))]
-    return memory.of(url, [int(h.times.size) for h in read], lambda: read)
+    memory.learn(url, [], read)
+    return read
 
 
 def _read(path: Path) -> list[Header]:

@@ -126,12 +126,9 @@ def test_a_global_year_of_precipitation_per_day(workspace):
     # the global mean of ERA5 precipitation is 2.9 to 3.0 mm per day
     weight = np.cos(np.deg2rad(pr["latitude"]))
     assert 2.7 < float(pr.weighted(weight).mean()) * 86400 < 3.1
-    mean, valid = conservative(pr, Grid(5.0), 0.5)
-    area = np.cos(np.deg2rad(mean["latitude"]))
-    assert float(mean.weighted(area).mean()) == pytest.approx(
-        float(pr.weighted(weight).mean()), rel=5e-3
-    )
-    assert float(valid.min()) > 0.3
+    # 164 columns of 2.2 degrees are more than a circle: the file opens, and no grid is made from it
+    with pytest.raises(InputError, match="overlap in longitude"):
+        conservative(pr, Grid(5.0), 0.5)
 
 
 def test_five_packed_years_of_era_interim(workspace):

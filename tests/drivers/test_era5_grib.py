@@ -1,6 +1,8 @@
 """GRIB messages of both editions, written here with ecCodes, and the real ones read a second time by hand."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from ch4grid.drivers.era5 import ERA5
 from ch4grid.errors import InputError
 from ch4grid.stores import Workspace
 
+# before ecCodes, see ch4grid.drivers.grib
+pytest.importorskip("pyproj")
 eccodes = pytest.importorskip("eccodes")
 
 DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -161,6 +165,24 @@ def test_a_grid_off_latitude_and_longitude_is_told(workspace):
     eccodes.codes_release(handle)
     (held,) = era5("tas").survey(workspace, year(1))
     assert (held.state, "no latitude-longitude grid" in held.reason) == ("damaged", True)
+
+
+def test_map_projections_still_work_after_grib_has_been_read(workspace):
+    (workspace.data / "a.grib").write_bytes(monthly(1))
+    script = (
+        "import sys; from pathlib import Path; from ch4grid.drivers import grib\n"
+        "grib.read_headers(Path(sys.argv[1]))\n"
+        "import pyproj; move = pyproj.Transformer.from_crs(4326, 3857, always_xy=True).transform\n"
+        "print(round(move(180.0, 0.0)[0]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, str(workspace.data / "a.grib")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "20037508"), done.stderr
 
 
 # -- the real files

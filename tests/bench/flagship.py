@@ -31,6 +31,7 @@ from ch4grid.twin import Twin, write_archive
 from ch4grid.twin.archive import PARTS
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "ch4-ecosystem-monthly.yaml"
+SEED = 1
 SPIN_UP = 2
 COARSE = 2.0
 INTERVAL = 0.2
@@ -119,7 +120,7 @@ def spans(lines: Sequence[str]) -> dict[str, float]:
 
 def write(folder: Path, resolution: float, first: int, last: int, part: str) -> None:
     """Write a part of an archive; called in a process of its own, so that its memory is its own."""
-    write_archive(Twin(seed=1, resolution=resolution), folder, first, last, parts=(part,))  # type: ignore[arg-type]
+    write_archive(Twin(seed=SEED, resolution=resolution), folder, first, last, parts=(part,))  # type: ignore[arg-type]
 
 
 def archive(folder: Path, resolution: float, first: int, last: int) -> None:
@@ -182,6 +183,7 @@ def product(
     usage, told = measured([*CLI, "run", *common, "--cluster", cluster])
     tell("run", usage)
     say(told)
+    say(f"the truth in {year}: {Twin(seed=SEED, resolution=COARSE).true_total(year):.1f} Tg")
     usage, told = measured([*CLI, "run", *common, "--cluster", cluster])
     tell("run again", usage)
     for name in sorted(p for p in output.iterdir() if p.is_dir()):

@@ -105,7 +105,7 @@ def conservative_weights(source: Cells, target: Cells, figure: Figure = "sphere"
     south, north = _ascending(source.latitude_edges), _ascending(target.latitude_edges)
     pieces = _pieces(height(_snapped(south, north, near)), height(north))
     rows = _axis(pieces, source.latitude.size, target.latitude.size)
-    _check(rows, np.diff(height(_snapped(south, north, near))), np.diff(height(north)), "latitude")
+    _check(rows, np.diff(height(_snapped(south, north, near))), np.diff(height(north)), 0.0)
     west, east = _ascending(source.longitude_edges), _ascending(target.longitude_edges)
     # whole turns bring every longitude convention onto the target's part of the circle
     turned = [
@@ -114,7 +114,7 @@ def conservative_weights(source: Cells, target: Cells, figure: Figure = "sphere"
     ]
     pieces = _Pieces(*(np.concatenate(parts) for parts in zip(*turned, strict=True)))
     columns = _axis(pieces, source.longitude.size, target.longitude.size)
-    _check(columns, np.diff(west), np.diff(east), "longitude")
+    _check(columns, np.diff(west), np.diff(east), 2 * near)
     return Separable(
         _directed(rows, source.latitude_edges, target.latitude_edges),
         _directed(columns, source.longitude_edges, target.longitude_edges),
@@ -192,20 +192,18 @@ def _plain(start: Index, count: Index, weights: Float, size: int) -> Axis:
     return Axis(start, count, weights, size, none, np.zeros(start.size))
 
 
-def _check(axis: Axis, held: Float, wanted: Float, name: str) -> None:
-    """Refuse weights that give a target more than it holds or lose or invent a part of a source."""
+def _check(axis: Axis, held: Float, wanted: Float, moved: float) -> None:
+    """Refuse weights that cover a target twice, or lose or invent a part of a source; edges may have `moved`."""
     given = axis.matrix.T @ wanted
-    whole = wanted.sum() >= min(held.sum(), 360.0) - TOLERANCE * 360.0 and axis.cover.min() > 0.5
+    whole = axis.cover.min() > 1.0 - 1e-9 and abs(wanted.sum() - held.sum()) < 1e-9 * wanted.sum()
     excess = np.abs(given - held) if whole else given - held
-    # edges are known to the spacing of floating-point numbers at 360 degrees
-    slack = TOLERANCE * np.abs(held).max() + 4 * np.spacing(360.0) * (held.sum() > 2.5)
-    if axis.cover.max() > 1.0 + 1e-9 or excess.max() > slack:
+    if axis.cover.max() > 1.0 + 1e-9 or excess.max() > TOLERANCE * held.max() + moved:
         raise InputError(
-            f"the cells of the source overlap in {name}",
-            where=name,
+            "the cells of the source overlap",
+            where="latitude or longitude",
             expected="every target covered at most once and every source given away once",
             found=f"cover up to {axis.cover.max():.9g}, departure {excess.max():.3g}",
-            fix="Check the coordinate for repeated or misplaced values",
+            fix="Check the coordinates for repeated or misplaced values",
         )
 
 

@@ -69,7 +69,9 @@ def test_weights_cover_every_target_and_give_away_every_source_whole(size, resol
     target_rows = np.diff(np.sin(np.deg2rad(latitude_edges(grid.latitude))))
     np.testing.assert_allclose(weights.rows.matrix.sum(axis=1), 1.0, rtol=1e-12)
     np.testing.assert_allclose(weights.columns.matrix.sum(axis=1), 1.0, rtol=1e-12)
-    np.testing.assert_allclose(weights.rows.matrix.T @ target_rows, source_rows, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        weights.rows.matrix.T @ target_rows, source_rows, rtol=1e-12, atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("size", [0.05, 0.1, 0.25, 0.3, 1.0])
@@ -82,7 +84,10 @@ def test_nested_grids_with_rounded_edges_are_covered(size, resolution):
     weights = exact_weights(
         field(np.broadcast_to(0.0, shape), latitude, longitude), Grid(resolution)
     )
-    for axis, source in ((weights.rows.matrix, latitude.size), (weights.columns.matrix, longitude.size)):
+    for axis, source in (
+        (weights.rows.matrix, latitude.size),
+        (weights.columns.matrix, longitude.size),
+    ):
         np.testing.assert_allclose(axis.sum(axis=1), 1.0, rtol=1e-12)
         assert axis.shape[1] == source
     np.testing.assert_allclose(weights.columns.matrix.sum(axis=0), size / resolution, rtol=1e-9)

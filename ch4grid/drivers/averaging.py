@@ -1,10 +1,10 @@
 """Monthly fields of the native variables of a reanalysis: read as they are, or averaged from hours and days.
 
-Variables made from others are made before the average is taken. A day of hours is in memory at a time, so that a month
-of global hours needs no more than a day of them.
+Variables made from others are made before the average is taken. A few hours are in memory at a time, a day of amounts,
+so that memory does not grow with the length of the month.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from ch4grid.drivers.reanalysis import NATIVE, Lookup, Reanalysis
 from ch4grid.drivers.units import normalised
 from ch4grid.errors import InputError
 from ch4grid.vocabulary import VARIABLES
+
+# Times in memory at once: of states, and of amounts, which are looked at by whole days [number].
+BLOCK, DAY = 6, 24
 
 PAIRS: dict[str, Callable[[xr.DataArray, xr.DataArray], xr.DataArray]] = {
     "vpd": vapour_pressure_deficit,
@@ -84,7 +87,7 @@ def means(
     month: pd.Timestamp,
     where: str,
 ) -> dict[str, xr.DataArray]:
-    """Means of a month from its hours or days (time of one, latitude, longitude), a day in memory at a time."""
+    """Means of a month from its hours or days (time of one, latitude, longitude), a block of times in memory."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name, natives in made.items():
         lookup = files.lookup(natives[0])
@@ -110,7 +113,8 @@ def _groupmeans(
     hourly = first.frequency == "hourly"
     growth = {n: Growth() for n in natives if files.lookup(n).kind == "amount"}
     totals: dict[str, xr.DataArray] = {}
-    for block in _days(times):
+    size = BLOCK if first.meaning == "instant" else DAY
+    for block in (times[i : i + size] for i in range(0, times.size, size)):
         fields = {n: _block(files.lookup(n), open_files, n, block, where) for n in natives}
         for native in growth if hourly and first.meaning == "amount" else ():
             growth[native].add(fields[native])
@@ -132,12 +136,6 @@ def _groupmeans(
         if hourly:
             seen.refuse_other_than(first.meaning, f"{where}, {native}")
     return out
-
-
-def _days(times: np.ndarray) -> Iterator[np.ndarray]:
-    """The times in blocks of at most 24."""
-    for start in range(0, times.size, 24):
-        yield times[start : start + 24]
 
 
 def _block(

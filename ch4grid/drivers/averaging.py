@@ -95,18 +95,18 @@ def means(
     out: dict[str, xr.DataArray] = {}
     for names in groups.values():
         group = {n: made[n] for n in names}
-        out |= _groupmeans(files, open_files, group, month, where)
+        out |= _group_means(files, open_files, group, month, where)
     return out
 
 
-def _groupmeans(
+def _group_means(
     files: Reanalysis,
     open_files: Reader,
     made: Mapping[str, tuple[str, ...]],
     month: pd.Timestamp,
     where: str,
 ) -> dict[str, xr.DataArray]:
-    """As `_means`, for variables made from the same times."""
+    """As `means`, for variables made from the same times."""
     natives = list(dict.fromkeys(n for group in made.values() for n in group))
     first = files.lookup(natives[0])
     times = times_of(month.to_datetime64(), first.frequency, first.meaning)
@@ -130,12 +130,24 @@ def _groupmeans(
         units = NATIVE[parts[0]].units if len(parts) == 1 else VARIABLES[name].units
         mean = (totals[name] / number).expand_dims(time=1)
         out[name] = mean.assign_attrs(units=units)
-    for native, seen in growth.items():
-        if hourly and first.meaning == "since-midnight":
-            _look_at_a_day(files.lookup(native), open_files, native, times[0], seen)
-        if hourly:
-            seen.refuse_other_than(first.meaning, f"{where}, {native}")
+    if hourly:
+        _refuse_other_conventions(files, open_files, growth, times[0], where)
     return out
+
+
+def _refuse_other_conventions(
+    files: Reanalysis,
+    open_files: Reader,
+    growth: Mapping[str, Growth],
+    midnight: np.datetime64,
+    where: str,
+) -> None:
+    """Refuse amounts that count otherwise than they are said to, by the values read or by those of one more day."""
+    for native, seen in growth.items():
+        lookup = files.lookup(native)
+        if lookup.meaning == "since-midnight":
+            _look_at_a_day(lookup, open_files, native, midnight, seen)
+        seen.refuse_other_than(lookup.meaning, f"{where}, {native}")
 
 
 def _block(

@@ -172,6 +172,10 @@ class ERA5(Source):
         natives = self._natives(files, name)
         if not natives:
             return files.or_damaged(Month("missing", self._absent(files, name)), month)
+        frequencies = {n: files.lookup(n).frequency for n in natives}
+        if len(set(frequencies.values())) > 1:
+            mixture = " and ".join(f"{n} {f}" for n, f in frequencies.items())
+            return Month("damaged", f"made from {mixture}: fetch both at one frequency")
         held = [(n, files.month(n, month)) for n in natives]
         if name == "psa":
             held += self._reference_months(files, natives[0])

@@ -332,6 +332,17 @@ def test_hours_of_era5_and_of_era5_land_in_one_path_are_refused_for_amounts(work
     assert "ERA5 and of ERA5-Land" in found.reason
 
 
+def test_a_variable_made_from_fields_of_different_frequency_is_refused(workspace):
+    times = hours()
+    fields(times, u10=np.ones(len(times))).to_netcdf(workspace.data / "u.nc")
+    fields(pd.DatetimeIndex(FEBRUARY), v10=[1.0]).to_netcdf(workspace.data / "v.nc")
+    found = held(era5("sfcWind"), workspace)
+    assert (found.state, found.reason) == (
+        "damaged",
+        "made from u10 hourly and v10 monthly: fetch both at one frequency",
+    )
+
+
 def test_one_value_a_day_is_not_guessed(workspace):
     days = pd.date_range("2003-02-01", "2003-02-28", freq="D")
     fields(days, t2m=np.full(28, 280.0)).to_netcdf(workspace.data / "a.nc")

@@ -154,7 +154,7 @@ def _has_gap(line: Values) -> bool:
     gaps = np.int32(0)
     for j in range(line.size):
         gaps |= np.int32(0) if abs(line[j]) < limit else np.int32(1)
-    return gaps > 0
+    return bool(gaps > 0)
 
 
 @compiled
@@ -162,7 +162,7 @@ def _differs(line: Values, value: Any) -> bool:
     gaps = np.int32(0)
     for j in range(line.size):
         gaps |= np.int32(1) if line[j] != value else np.int32(0)
-    return gaps > 0
+    return bool(gaps > 0)
 
 
 @compiled

@@ -252,3 +252,17 @@ def zone(latitude):
 def test_the_rule_names_the_engine_and_the_method():
     assert Rule("bilinear").attrs["regrid_method"] == "bilinear"
     assert Rule().attrs["regrid_engine"] == "separable"
+
+
+def test_the_loops_compile_where_nothing_can_be_kept_on_disk(monkeypatch):
+    from ch4grid.regridding import kernels
+
+    real = kernels.numba.njit
+
+    def refusing(*, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(kernels.numba, "njit", refusing)
+    assert kernels.compiled(lambda x: x + 1)(1) == 2

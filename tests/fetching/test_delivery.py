@@ -19,6 +19,7 @@ from planted_sources import Planted
 
 from ch4grid.errors import RunError
 from ch4grid.fetching import Archive, Fetched, Offer, Order, Patience, fetch
+from ch4grid.fetching.manifest import Manifest
 from ch4grid.fetching.redaction import redacted
 from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace
@@ -146,6 +147,21 @@ def test_sources_of_one_path_share_one_request(workspace: Workspace) -> None:
     two = (Planted(variables=("tas",)), Planted(variables=("pr",)))
     done = fetch(recipe(drivers=two), workspace, [2024], dry_run=True)
     assert [o.asked for o in done.orders] == [("2m_temperature", "total_precipitation")] * 12
+
+
+def test_paths_that_share_a_file_share_one_request(workspace: Workspace) -> None:
+    two = (Planted(variables=("tas",)), Planted(path="era5/era5_*.nc", variables=("pr",)))
+    done = fetch(recipe(drivers=two), workspace, [2024], dry_run=True)
+    assert [o.asked for o in done.orders] == [("2m_temperature", "total_precipitation")] * 12
+
+
+def test_another_request_for_the_same_file_is_not_taken_for_done(
+    tmp_path: Path, order: Order, workspace: Workspace
+) -> None:
+    Manifest(order, workspace).entry(order.target).done(5, "digest")
+    assert Manifest(order, workspace).entry(order.target).is_done(5, "digest")
+    other = replace(order, asked=("total_precipitation",))
+    assert not Manifest(other, workspace).entry(order.target).is_done(5, "digest")
 
 
 def test_one_month_that_fails_does_not_stop_the_others(

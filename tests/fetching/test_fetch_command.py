@@ -83,6 +83,9 @@ def store(server: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
     server.reply("/api/catalogue/v1/messages", {"messages": []})
     server.reply(f"/api/retrieve/v1/processes/{DATASET}", {"id": DATASET, "links": links})
 
+    # made here: the NetCDF library must not work in the threads of server and fetch at once
+    bodies = {f"{m:02d}": netcdf(month=f"2024-{m:02d}") for m in range(1, 13)}
+
     def submitted(asked: Asked) -> tuple[int, dict[str, str], bytes]:
         month = json.loads(asked.body)["inputs"]["month"][0]
         href = f"{base}/jobs/{month}"
@@ -93,7 +96,7 @@ def store(server: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
             "status": status,
             "links": [{"rel": r, "href": href} for r in ("monitor", "self")],
         }
-        body = netcdf(month=f"2024-{month}")
+        body = bodies[month]
         address = server.serve(f"results/{month}.nc", body)
         value = {"href": address, "file:size": len(body), "type": "application/netcdf"}
         failed = {"title": "None of the data you have requested is available yet"}

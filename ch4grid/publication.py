@@ -42,8 +42,11 @@ def totals(product: xr.Dataset, gas: str) -> Totals:
         gas: Row of the gas table.
     """
     table = product[f"{gas}_budget"].load()
-    everything = table.sum("ecosystem", keep_attrs=True).expand_dims(ecosystem=["all"])
+    # years of the axis that nobody has made yet have no sum, rather than one of zero
+    everything = table.sum("ecosystem", keep_attrs=True, min_count=1)
+    everything = everything.expand_dims(ecosystem=["all"])
     members = xr.concat([table, everything], dim="ecosystem").transpose(*table.dims)
+    members = members.dropna("time", how="all")
     inflation = float(product.attrs.get(budgets.INFLATION, 1.0))
     yearly = budgets.annual(members)
     return Totals(

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ import ch4grid
 from ch4grid import cli
 from ch4grid.drivers import TwinDrivers
 from ch4grid.stores import Workspace
+from ch4grid.vocabulary import months
 
 RECIPE = {
     "product": "ch4-small",
@@ -114,7 +115,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     planet = Workspace(folder / "planet", folder / "planet")
     twin = TwinDrivers(variables=("tas", "land_fraction"), seed=1, resolution=5.0)
-    files = twin.inputs(planet, 2000, 2002)
+    held = twin.survey(planet, months(2000, 2002))
+    files = sorted({f for h in held for f in h.files})
     (folder / "data" / "era5").mkdir(parents=True)
     for path in files:
         shutil.move(path, folder / "data" / ("" if path.name == "areas.nc" else "era5"))
@@ -207,16 +209,21 @@ EARLY = {
     "a recipe that is not YAML": (no_yaml, RUN, USAGE, "the recipe is not YAML"),
     "a missing recipe": (nothing, ("run", "none.yaml"), USAGE, "none.yaml: the recipe cannot be"),
     "a missing data folder": (no_data, RUN, INPUT, "--data data: the data folder does not exist"),
-    "a missing area file": (no_areas, RUN, INPUT, "areas.nc: no such file"),
-    "a missing input file": (no_file_of_2002, ANOTHER_YEAR, INPUT, "no 2002-01"),
+    "a missing area file": (no_areas, RUN, INPUT, "no file at areas.nc"),
+    "a missing input file": (no_file_of_2002, ANOTHER_YEAR, INPUT, "2002-01 to 2002-12 missing"),
     "a truncated file": (cut_short, ANOTHER_YEAR, INPUT, "era5_2002.nc: cannot read this file"),
     "missing months": (
         change("era5_2002.nc", without_autumn),
         ANOTHER_YEAR,
         INPUT,
-        "no 2002-10, 2002-11, 2002-12",
+        "2002-10 to 2002-12 missing",
     ),
-    "a year beyond the drivers": (nothing, (*RUN, "--year", "2010"), INPUT, "months are missing"),
+    "a year beyond the drivers": (
+        nothing,
+        (*RUN, "--year", "2010"),
+        INPUT,
+        "2009-01 to 2010-12 missing",
+    ),
     "an unknown scenario": (
         nothing,
         (*RUN, "--scenario", "warmer"),
@@ -288,7 +295,9 @@ def test_a_wrong_value_found_at_work_is_told_in_one_paragraph(
     # the last one in a process of its own: libraries warn of such values
     said = (ch4grid_command if "not in" in mistake else here)(copy, *ANOTHER_YEAR)
     assert (said.code, said.out) == (INPUT, "")
-    assert is_one_paragraph(said), said.err
+    progress, _, paragraph = said.err.rpartition("\n")
+    assert "Error" not in progress
+    assert is_one_paragraph(replace(said, err=paragraph)), said.err
     assert words in said.err
     assert published(copy) == before
 
@@ -388,7 +397,11 @@ def test_a_plan_computes_nothing_and_says_what_would_run(
     assert [year["action"] for year in told["years"]] == ["make"]
     written = {p.name for p in (copy / "elsewhere").iterdir()}
     assert written == {"cache"}
-    assert {p.name for p in (copy / "elsewhere/cache").iterdir()} <= {"twin", "fingerprints.json"}
+    assert {p.name for p in (copy / "elsewhere/cache").iterdir()} <= {
+        "twin",
+        "fingerprints.json",
+        "headers.json",
+    }
 
 
 def test_a_plan_that_lacks_inputs_is_printed_and_ends_as_the_run_would(

@@ -21,19 +21,22 @@ NAMED = 6
 
 
 def doubts(holdings: Sequence[Holding]) -> list[str]:
-    """Everything that is not final, in words: one line per variable and state, months as runs."""
-    groups: dict[tuple[str, str, str, str], list[pd.Timestamp | None]] = {}
+    """Everything that is not final, in words: variables of the same months, state and reason in one line."""
+    months: dict[tuple[str, str, str, str], list[pd.Timestamp | None]] = {}
     for h in holdings:
         if h.state != "final":
-            groups.setdefault((h.source, h.variable, h.state, h.reason), []).append(h.month)
+            months.setdefault((h.source, h.state, h.reason, h.variable), []).append(h.month)
+    variables: dict[tuple[str, str, str, str], list[str]] = {}
+    for (source, state, reason, variable), when in months.items():
+        variables.setdefault((source, runs(when), state, reason), []).append(variable)
     return [
-        f"{source} {variable} {runs(when)} {state}" + (f": {reason}" if reason else "")
-        for (source, variable, state, reason), when in groups.items()
+        f"{source} {', '.join(names)} {when} {state}" + (f": {reason}" if reason else "")
+        for (source, when, state, reason), names in variables.items()
     ]
 
 
 def runs(when: Sequence[pd.Timestamp | None]) -> str:
-    """Months as runs: `2003-01..2003-04, 2003-07`; `static` for what has none."""
+    """Months as runs: `2003-01 to 2003-04, 2003-07`; `static` for what has none."""
     dated = sorted(m for m in when if m is not None)
     if not dated:
         return "static"
@@ -44,7 +47,7 @@ def runs(when: Sequence[pd.Timestamp | None]) -> str:
         else:
             parts.append([month])
     return ", ".join(
-        f"{p[0]:%Y-%m}" if len(p) == 1 else f"{p[0]:%Y-%m}..{p[-1]:%Y-%m}" for p in parts
+        f"{p[0]:%Y-%m}" if len(p) == 1 else f"{p[0]:%Y-%m} to {p[-1]:%Y-%m}" for p in parts
     )
 
 
@@ -62,9 +65,9 @@ def refuse(holdings: Sequence[Holding], policy: Policy) -> None:
     told = doubts(stopping)
     more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
     raise InputError(
-        f"{len(stopping)} month(s) of the drivers are missing, damaged or preliminary",
+        "inputs are missing, damaged or preliminary",
         where=", ".join(sorted({h.source for h in stopping})),
-        expected="every month of every variable, final (gaps: strict)",
+        expected="every variable in every month, final",
         found="; ".join(told[:NAMED]) + more,
         fix="Fetch them (`ch4grid fetch`), shorten the period, or set `gaps: flag` or `gaps: fill` in the recipe",
     )

@@ -24,6 +24,8 @@ from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
 
 # Source: GHSL Data Package 2023, table 22 (degree of urbanisation, level 2).
+# Codes beyond it are no codes; it bounds the look-up table.
+LARGEST_CODE = 300
 SMOD_CODES = MappingProxyType(
     {
         10: "water",
@@ -179,9 +181,13 @@ def _product(name: str) -> str | None:
 def _codes(codes: tuple[int, ...], raster: Raster) -> Decode:
     nodata = layout(raster).nodata
     known = [*SMOD_CODES, 0, -200, *([] if nodata is None else [int(nodata)])]
+    table = np.arange(-LARGEST_CODE, LARGEST_CODE + 1)
+    is_known, is_wanted = np.isin(table, known), np.isin(table, codes)
 
     def decode(values: NDArray[Any]) -> NDArray[Any]:
-        strange = ~np.isin(values, known)
+        # one look-up per pixel: a map has a thousand million of them
+        place = np.clip(values, -LARGEST_CODE, LARGEST_CODE).astype(np.intp) + LARGEST_CODE
+        strange = ~is_known[place]
         if strange.any():
             raise InputError(
                 "the map holds codes that SMOD does not have",
@@ -189,7 +195,7 @@ def _codes(codes: tuple[int, ...], raster: Raster) -> Decode:
                 expected=", ".join(map(str, SMOD_CODES)),
                 found=", ".join(map(str, np.unique(values[strange])[:6])),
             )
-        return np.asarray(np.isin(values, codes))
+        return np.asarray(is_wanted[place])
 
     return decode
 

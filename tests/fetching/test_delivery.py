@@ -125,6 +125,19 @@ def test_what_is_fetched_already_is_not_asked_for_although_the_reader_misses_it(
     assert archive.searches == before
 
 
+def test_a_preliminary_month_comes_again_although_it_is_what_was_fetched(
+    archive: PlainArchive, workspace: Workspace, patience: Patience
+) -> None:
+    class Early(Planted):
+        def _holding(self, workspace: Workspace, name: str, month: Any) -> Any:
+            found = super()._holding(workspace, name, month)
+            return replace(found, state="preliminary") if month.month == 7 else found
+
+    fetched(archive, workspace, patience)
+    again = fetched(archive, workspace, patience, drivers=(Early(),))
+    assert [(f.file, f.status) for f in again.files] == [("era5/era5_2024-07.nc", "fetched")]
+
+
 def test_a_dry_run_says_what_it_would_bring_and_asks_no_remote(
     server: Remote, workspace: Workspace
 ) -> None:

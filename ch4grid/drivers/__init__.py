@@ -1,4 +1,4 @@
-"""Gridded predictors and area layers to DRIVERS: one file per family of sources, a cube by month on the product grid."""
+"""Gridded predictors and area layers to DRIVERS: a file per family of sources, a cube by month on the product grid."""
 
 from typing import Annotated
 

@@ -20,8 +20,8 @@ from ch4grid.regridding import conservative
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import STATIC, VARIABLES
 
-# How well a month of a variable is held. `final` and `preliminary` come from files of that month, `climatology` from the
-# stated rule of a series that ended before it; `missing` has no file and `damaged` one that cannot be read.
+# How well a month of a variable is held. `final` and `preliminary` come from files of that month, `climatology` from
+# the stated rule of a series that ended before it; `missing` has no file and `damaged` one that cannot be read.
 State = Literal["final", "preliminary", "climatology", "missing", "damaged"]
 
 # Smallest valid area fraction of a cell that still gives a value; below half of the cell it is marked as filled.

@@ -43,7 +43,17 @@ RECIPE = {
     "model": {"architecture": "ctgat", "members": 2, "steps": 5},
     "spin_up": 1,
 }
-COMMANDS = ("plan", "run", "train", "benchmark", "verify", "browse", "catalog")
+COMMANDS = (
+    "plan",
+    "run",
+    "train",
+    "benchmark",
+    "inventory",
+    "fetch",
+    "verify",
+    "browse",
+    "catalog",
+)
 CATALOG_COMMANDS = ("list", "show", "validate")
 DONE, FAILED, USAGE, INPUT = 0, 1, 2, 3
 

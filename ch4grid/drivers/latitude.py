@@ -38,7 +38,7 @@ def refuse_swapped_latitude(ds: xr.Dataset, where: str) -> None:
                 f"latitude is swapped: {name!r} has northern seasons in the south",
                 where=where,
                 expected=f"{name} of July above that of January north of 30N, below it south of 30S, Antarctic coldest",
-                found=f"{found} {ds[name].attrs['units']}",
+                found=found,
                 fix="Reverse the latitude coordinate of the file (not the data)",
             )
 
@@ -53,7 +53,10 @@ def _seasons(field: xr.DataArray) -> str:
     north = _mean_between(july - january, latitude, 30.0, 70.0)
     south = _mean_between(july - january, latitude, -70.0, -30.0)
     if north < 0 or south > 0:
-        return f"July minus January {north:.3g} at 30N-70N and {south:.3g} at 30S-70S"
+        units = field.attrs["units"]
+        return (
+            f"July minus January {north:.3g} {units} at 30N-70N and {south:.3g} {units} at 30S-70S"
+        )
     return ""
 
 
@@ -73,7 +76,11 @@ def _poles(field: xr.DataArray) -> str:
         arctic = _mean_between(zonal, latitude, 75.0, 90.0)
         antarctic = _mean_between(zonal, latitude, -90.0, -75.0)
         if sign * (arctic - antarctic) < 0:
-            return f"Arctic {arctic:.4g} and Antarctic {antarctic:.4g} in month {', '.join(map(str, months))}"
+            seen = ", ".join(str(m) for m in months if m in number)
+            units = field.attrs["units"]
+            return (
+                f"Arctic {arctic:.4g} {units} and Antarctic {antarctic:.4g} {units} in month {seen}"
+            )
     return ""
 
 

@@ -1,7 +1,6 @@
 """A year with a missing month, a truncated file and preliminary months, from the files to the flags of the product."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -110,9 +110,12 @@ class Source(BaseModel, ABC):
 
 def regridded(native: xr.Dataset, grid: Grid) -> OnGrid:
     """A native Dataset on the grid; area layers count as zero where missing, so that coasts conserve their area."""
+    import dask
+
     values, valid = xr.Dataset(), xr.Dataset()
     for name, field in native.data_vars.items():
         area = name in STATIC and str(name).endswith("_fraction")
         mean, share = conservative(field.fillna(0.0) if area else field, grid, LEAST_VALID)
         values[name], valid[name] = named(mean, VARIABLES[str(name)]), share
-    return OnGrid(values, valid)
+    # both at once, so that lazy input is read once; in one thread, because HDF4 knows no other
+    return OnGrid(*dask.compute(values, valid, scheduler="synchronous"))

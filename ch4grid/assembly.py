@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ch4grid import drivers as drivers_package
 from ch4grid import ecosystems
 from ch4grid import sites as sites_package
-from ch4grid.drivers import DriverSource, gaps, revision
-from ch4grid.drivers.cube import DriverCube, Mapper, in_turn
+from ch4grid.drivers import DriverSource
+from ch4grid.drivers.cube import DriverCube, Mapper, gaps, in_turn, revision
+from ch4grid.drivers.cube.revision import Revision
 from ch4grid.drivers.kept import keep
-from ch4grid.drivers.revision import Revision
 from ch4grid.errors import RecipeError
 from ch4grid.grid import great_circle_km
 from ch4grid.recipe import Recipe, Training

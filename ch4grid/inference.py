@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ch4grid import extents
 from ch4grid.drivers.cube import open_cube
-from ch4grid.drivers.month import STATUS
+from ch4grid.drivers.cube.month import STATUS
 from ch4grid.grid import Grid
 from ch4grid.models import Checkpoint
 from ch4grid.scenarios import Scenario, apply

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ch4grid.causal import Discovery
 from ch4grid.drivers import DriverSource
-from ch4grid.drivers.gaps import Policy
+from ch4grid.drivers.cube.gaps import Policy
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
 from ch4grid.models import ModelConfig

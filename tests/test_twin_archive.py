@@ -316,9 +316,7 @@ def test_at_a_quarter_degree_files_have_the_sizes_of_the_originals(tmp_path: Pat
 
 
 def test_readers_of_area_maps_give_back_the_planet(archive: Path) -> None:
-    from ch4grid.drivers import glwd
-    from ch4grid.drivers.settlement import Settlement
-    from ch4grid.drivers.wetlands import Wetlands
+    from ch4grid.drivers.areas import Settlement, Wetlands, glwd
 
     workspace, grid = Workspace(archive, archive), Grid(4.0)
     layers = PLANET.surface.layers

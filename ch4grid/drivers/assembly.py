@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from ch4grid.drivers.gaps import refuse
-from ch4grid.drivers.month import refuse_twice
-from ch4grid.drivers.planes import MARKS
+from ch4grid.drivers.cube.gaps import refuse
+from ch4grid.drivers.cube.month import refuse_twice
+from ch4grid.drivers.cube.planes import MARKS
 from ch4grid.drivers.source import Source
 from ch4grid.grid import Grid, great_circle_km
 from ch4grid.stores import Workspace

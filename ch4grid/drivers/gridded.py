@@ -12,12 +12,12 @@ import pandas as pd
 import xarray as xr
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from ch4grid.drivers import archive, netcdf, reader
 from ch4grid.drivers.derived import relative_humidity, vapour_pressure_deficit, wind_speed
-from ch4grid.drivers.header import Header
-from ch4grid.drivers.reader import Reader
-from ch4grid.drivers.reanalysis import as_damaged
-from ch4grid.drivers.series import Month, Piece, Series
+from ch4grid.drivers.era5.reanalysis import as_damaged
+from ch4grid.drivers.files import archive, netcdf, reader
+from ch4grid.drivers.files.header import Header
+from ch4grid.drivers.files.reader import Reader
+from ch4grid.drivers.files.series import Month, Piece, Series
 from ch4grid.drivers.source import Holding, Source, State
 from ch4grid.drivers.units import convert, named
 from ch4grid.errors import InputError

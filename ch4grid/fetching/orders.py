@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from ch4grid.drivers.reanalysis import WRONG_LAND
-from ch4grid.drivers.shelf import PREFIXES
+from ch4grid.drivers.era5.reanalysis import WRONG_LAND
+from ch4grid.drivers.modis.shelf import PREFIXES
 from ch4grid.drivers.source import Holding, Source
 from ch4grid.errors import RecipeError
 from ch4grid.fetching.offer import Format, Order

@@ -3,7 +3,7 @@
 import numpy as np
 from pyhdf.SD import SD, SDC
 
-from ch4grid.drivers.sinusoidal import RADIUS, Window
+from ch4grid.drivers.modis.sinusoidal import RADIUS, Window
 
 KINDS = {"int8": SDC.INT8, "uint8": SDC.UINT8, "int16": SDC.INT16, "uint16": SDC.UINT16}
 

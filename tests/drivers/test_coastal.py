@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from planted_maps import area_of, pixel_area, write_tif, zipped
 from pydantic import ValidationError
 
-from ch4grid.drivers.coastal import TILES, Coastal
-from ch4grid.drivers.glwd import MAPS
+from ch4grid.drivers.areas.coastal import TILES, Coastal
+from ch4grid.drivers.areas.glwd import MAPS
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

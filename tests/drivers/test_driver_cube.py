@@ -12,10 +12,9 @@ import xarray as xr
 from planted_source import Planted, plant
 
 from ch4grid import ledger
-from ch4grid.drivers import revision
-from ch4grid.drivers.cube import DriverCube
-from ch4grid.drivers.month import STATUS
-from ch4grid.drivers.planes import STATES
+from ch4grid.drivers.cube import DriverCube, revision
+from ch4grid.drivers.cube.month import STATUS
+from ch4grid.drivers.cube.planes import STATES
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.grid import Grid
 from ch4grid.stores import Fingerprints, Workspace
@@ -302,7 +301,7 @@ def test_a_variable_from_two_sources_is_refused(workspace: Workspace) -> None:
 def test_large_grids_are_stored_in_parts_that_regions_share(tmp_path: Path) -> None:
     import zarr
 
-    from ch4grid.drivers import planes
+    from ch4grid.drivers.cube import planes
 
     planes.create(tmp_path / "a.zarr", Grid(0.25), months(2001, 2001), ("tas",))
     array = zarr.open_array(tmp_path / "a.zarr" / "tas")

@@ -495,7 +495,7 @@ def test_a_url_with_a_password_is_refused_and_the_password_not_repeated():
 
 
 def test_each_file_is_opened_once_for_all_that_is_made_from_it(workspace, monkeypatch):
-    from ch4grid.drivers import netcdf
+    from ch4grid.drivers.files import netcdf
 
     planet().to_netcdf(workspace.data / "a.nc")
     source = era5("a.nc", *ALL)
@@ -513,7 +513,7 @@ def test_each_file_is_opened_once_for_all_that_is_made_from_it(workspace, monkey
 
 
 def test_headers_are_remembered_until_a_file_changes(workspace, monkeypatch):
-    from ch4grid.drivers import netcdf
+    from ch4grid.drivers.files import netcdf
 
     path = workspace.data / "a.nc"
     planet().isel(valid_time=slice(0, 6)).to_netcdf(path)

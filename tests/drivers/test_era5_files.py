@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from ch4grid.drivers.era5 import ERA5
+from ch4grid.drivers.files.reader import Reader, survey
 from ch4grid.drivers.gridded import Gridded
-from ch4grid.drivers.reader import Reader, survey
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.regridding import conservative
@@ -163,6 +163,6 @@ def test_a_second_survey_reads_no_file(workspace, monkeypatch):
     first = source.survey(workspace, wanted)
     for reader in ("netcdf", "grib", "archive"):
         monkeypatch.setattr(
-            f"ch4grid.drivers.{reader}.read_headers", lambda path: pytest.fail(f"{path}")
+            f"ch4grid.drivers.files.{reader}.read_headers", lambda path: pytest.fail(f"{path}")
         )
     assert source.survey(workspace, wanted) == first

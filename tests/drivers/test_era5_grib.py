@@ -13,7 +13,7 @@ from ch4grid.drivers.era5 import ERA5
 from ch4grid.errors import InputError
 from ch4grid.stores import Workspace
 
-# before ecCodes, see ch4grid.drivers.grib
+# before ecCodes, see ch4grid.drivers.files.grib
 pytest.importorskip("pyproj")
 eccodes = pytest.importorskip("eccodes")
 
@@ -170,7 +170,7 @@ def test_a_grid_off_latitude_and_longitude_is_told(workspace):
 def test_map_projections_still_work_after_grib_has_been_read(workspace):
     (workspace.data / "a.grib").write_bytes(monthly(1))
     script = (
-        "import sys; from pathlib import Path; from ch4grid.drivers import grib\n"
+        "import sys; from pathlib import Path; from ch4grid.drivers.files import grib\n"
         "grib.read_headers(Path(sys.argv[1]))\n"
         "import pyproj; move = pyproj.Transformer.from_crs(4326, 3857, always_xy=True).transform\n"
         "print(round(move(180.0, 0.0)[0]))"

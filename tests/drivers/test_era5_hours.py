@@ -7,8 +7,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ch4grid.drivers.accumulation import times_of
 from ch4grid.drivers.era5 import ERA5
+from ch4grid.drivers.era5.accumulation import times_of
 from ch4grid.errors import InputError
 from ch4grid.stores import Workspace
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from planted_maps import area_of, pixel_area, write_tif, zipped
 from pydantic import ValidationError
 
-from ch4grid.drivers import glwd, rasters
-from ch4grid.drivers.glwd import CLASSES, GLWD, LAYERS, MAPS
+from ch4grid.drivers.areas import glwd, rasters
+from ch4grid.drivers.areas.glwd import CLASSES, GLWD, LAYERS, MAPS
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

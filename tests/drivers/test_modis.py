@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ch4grid.drivers.composites import Cycle
 from ch4grid.drivers.modis import MODIS
-from ch4grid.drivers.modis_layers import CMG, packing
-from ch4grid.drivers.quality import accepted
+from ch4grid.drivers.modis.composites import Cycle
+from ch4grid.drivers.modis.layers import CMG, packing
+from ch4grid.drivers.modis.quality import accepted
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

@@ -3,7 +3,7 @@ import pytest
 from hdfeos import write
 from pydantic import ValidationError
 
-from ch4grid.drivers.landcover import GROUPS, MAJORITY, PERCENT, LandCover
+from ch4grid.drivers.modis.landcover import GROUPS, MAJORITY, PERCENT, LandCover
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

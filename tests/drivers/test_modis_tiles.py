@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pyhdf.SD import SD
 
-from ch4grid.drivers import geotiff, hdf4
-from ch4grid.drivers.sinusoidal import (
+from ch4grid.drivers.modis import ModisTiles, geotiff, hdf4
+from ch4grid.drivers.modis.sinusoidal import (
     RADIUS,
     Cells,
     Days,
@@ -20,7 +20,6 @@ from ch4grid.drivers.sinusoidal import (
     class_fractions,
     means,
 )
-from ch4grid.drivers.tiles import ModisTiles
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

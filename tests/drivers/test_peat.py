@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from planted_maps import area_of, pixel_area, write_tif
 from pydantic import ValidationError
 
-from ch4grid.drivers.peat import MAPS, Peat
+from ch4grid.drivers.areas.peat import MAPS, Peat
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

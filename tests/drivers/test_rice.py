@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_maps import area_of, pixel_area, write_tif
 
-from ch4grid.drivers.rice import GAEZ_2015, MIRCA_OS, Rice
+from ch4grid.drivers.areas.rice import GAEZ_2015, MIRCA_OS, Rice
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

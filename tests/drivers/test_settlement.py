@@ -6,9 +6,9 @@ from planted_maps import area_of, pixel_area, write_tif, zipped
 from pydantic import ValidationError
 from rasterio.warp import transform as project
 
-from ch4grid.drivers import rasters
-from ch4grid.drivers.rasters import Raster, latitude_of, layout
-from ch4grid.drivers.settlement import MAPS, SMOD_CODES, URBAN, Settlement
+from ch4grid.drivers.areas import rasters
+from ch4grid.drivers.areas.rasters import Raster, latitude_of, layout
+from ch4grid.drivers.areas.settlement import MAPS, SMOD_CODES, URBAN, Settlement
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

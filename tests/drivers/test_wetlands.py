@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planted_maps import area_of, pixel_area
 from pydantic import ValidationError
 
-from ch4grid.drivers.wetlands import SERIES, Wetlands
+from ch4grid.drivers.areas.wetlands import SERIES, Wetlands
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace

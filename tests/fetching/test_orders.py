@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from planted_sources import Cmg, Planted, Tiles
 
-from ch4grid.drivers import ERA5, MODIS, LandCover, modis_layers
-from ch4grid.drivers.era5 import SOURCES as ERA5_SOURCES
+from ch4grid.drivers import ERA5, MODIS, LandCover
+from ch4grid.drivers.era5.source import SOURCES as ERA5_SOURCES
+from ch4grid.drivers.modis import layers
 from ch4grid.drivers.source import Holding
 from ch4grid.errors import RecipeError
 from ch4grid.fetching.orders import CDS, CMG, NATIVE, TILES, orders_of
@@ -205,16 +206,16 @@ def test_tiles_are_ordered_with_their_quality(workspace: Workspace) -> None:
 def test_every_variable_of_the_readers_can_be_ordered() -> None:
     assert set(NATIVE) == set(ERA5_SOURCES)
     assert {n for names in NATIVE.values() for n in names} <= set(CDS)
-    assert set(CMG) == set(modis_layers.variables_of(modis_layers.CMG))
-    assert set(TILES) == set(modis_layers.variables_of(modis_layers.TILES))
+    assert set(CMG) == set(layers.variables_of(layers.CMG))
+    assert set(TILES) == set(layers.variables_of(layers.TILES))
 
 
 def test_every_data_set_ordered_is_the_one_that_is_read() -> None:
     for name, (product, sets) in CMG.items():
-        assert modis_layers.CMG[product].layers[name].name == sets[0]
+        assert layers.CMG[product].layers[name].name == sets[0]
     for name, (product, assets) in TILES.items():
-        layer = modis_layers.TILES[product].layers[name]
-        assert tuple(map(modis_layers.plain, assets)) == (
-            modis_layers.plain(layer.name),
-            modis_layers.plain(layer.quality),
+        layer = layers.TILES[product].layers[name]
+        assert tuple(map(layers.plain, assets)) == (
+            layers.plain(layer.name),
+            layers.plain(layer.quality),
         )

@@ -4,8 +4,10 @@ Everything assembled is kept in the cache under a name that says what determined
 worker finds it instead of making it again.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -134,6 +136,12 @@ class Assembly:
         return keep(
             self.workspace.cache / "areas" / f"{year}-{key}", lambda: self._make_areas(year)
         )
+
+    def area_log(self, year: int) -> dict[str, Any]:
+        """Where the area of every layer went in a year, by wetland map if there are several [km2]."""
+        with xr.open_zarr(self.areas(year), consolidated=False, chunks=None) as areas:
+            found: dict[str, Any] = json.loads(areas["ecosystem_fraction"].attrs["mass_log"])
+        return found
 
     def normals(self, period: tuple[int, int]) -> Path:
         """Folder of the static predictors: climate normals over a period, and what the drivers hold as static."""

@@ -51,33 +51,41 @@ def deal(flux: xr.Dataset, fraction: xr.DataArray, gas: Gas) -> xr.Dataset:
     if "extent" not in fraction.dims:
         return flux
     name = f"{gas.flux}_density"
-    order = flux[name].dims[1:]
+    out = {n: flux[n].copy() for n in (name, f"{name}_variance", f"{name}_quantile")}
+    density, variance, quantile = (v.values for v in out.values())
     own = fraction.transpose("extent", "ecosystem", ..., "latitude", "longitude").values
-    if own.ndim == flux[name].ndim - 1:
+    if own.ndim == density.ndim - 1:
         own = own[:, :, None]
-    mean = flux["ecosystem_fraction"].transpose(*order).values.astype(np.float64)
-    before = flux[name].values.astype(np.float64)
-    of_member = dealt(own.shape[0], before.shape[0])
+    mean = flux["ecosystem_fraction"].transpose(*flux[name].dims[1:]).values.astype(np.float64)
+    for k in range(density.shape[1]):  # class by class: float64 copies of all would be large
+        before = density[:, k].astype(np.float64)
+        after = _by_member(before, own[:, k], mean[k])
+        gained = after.var(axis=0, ddof=1) - before.var(axis=0, ddof=1)
+        wider = np.maximum(variance[k].astype(np.float64) + gained, 0.0)
+        quantile[:, k] = _moved(quantile[:, k], before, after, variance[k], wider)
+        density[:, k], variance[k] = after, wider
+    return flux.assign(out)
+
+
+def _by_member(
+    density: NDArray[np.float64], own: NDArray[np.float32], mean: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Densities (member, ...) of a class per mean fraction instead of the member's own (extent, ...)."""
+    of_member = dealt(own.shape[0], density.shape[0])
     with np.errstate(invalid="ignore", divide="ignore"):
-        after = np.stack(
+        return np.stack(
             [
                 np.where(mean > 0, d * own[e] / mean, d)
-                for d, e in zip(before, of_member, strict=True)
+                for d, e in zip(density, of_member, strict=True)
             ]
         )
-    gained = after.var(axis=0, ddof=1) - before.var(axis=0, ddof=1)
-    variance = flux[f"{name}_variance"].values.astype(np.float64)
-    wider = np.maximum(variance + gained, 0.0)
-    quantile = _moved(flux[f"{name}_quantile"].values, before, after, variance, wider)
-    changed = {name: after, f"{name}_variance": wider, f"{name}_quantile": quantile}
-    return flux.assign({n: flux[n].copy(data=v.astype(np.float32)) for n, v in changed.items()})
 
 
 def _moved(
     quantile: NDArray[np.float32],
     before: NDArray[np.float64],
     after: NDArray[np.float64],
-    variance: NDArray[np.float64],
+    variance: NDArray[np.float32],
     wider: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Quantiles about the new mean, stretched as the standard deviation was."""

@@ -17,7 +17,6 @@ from ch4grid.inference import CheckpointPlugin, Region, loaded, predict_region
 from ch4grid.models import Checkpoint
 from ch4grid.planning import Plan
 from ch4grid.recipe import ModelCheckpoint, ModelFile, Recipe
-from ch4grid.stores import Workspace
 from ch4grid.vocabulary import Gas
 
 
@@ -102,8 +101,9 @@ def write_region(job: Job) -> None:
     cube.write_block(job.store, block, table, year=job.year, tile=tile)
 
 
-def tell(recipe: Recipe, workspace: Workspace, todo: Plan, folder: Path) -> None:
+def tell(assembly: Assembly, todo: Plan, folder: Path) -> None:
     """Publish in the catalog the years that are in the store but not there yet."""
+    recipe, workspace = assembly.recipe, assembly.workspace
     checkpoint = Checkpoint.load(folder)
     model = publication.publish_model(recipe, workspace, folder, checkpoint)
     difference = None
@@ -115,7 +115,7 @@ def tell(recipe: Recipe, workspace: Workspace, todo: Plan, folder: Path) -> None
         recipe,
         workspace,
         todo.store,
-        tuple(y.year for y in todo.years if y.action != "done"),
+        {y.year: assembly.area_log(y.year) for y in todo.years if y.action != "done"},
         model=model,
         checkpoint=checkpoint,
         version=todo.version,

@@ -87,7 +87,7 @@ def publish_years(
     recipe: Recipe,
     workspace: Workspace,
     store: Path,
-    years: tuple[int, ...],
+    years: Mapping[int, Mapping[str, Any]],
     *,
     model: str,
     checkpoint: "Checkpoint",
@@ -100,7 +100,7 @@ def publish_years(
         recipe: The recipe.
         workspace: Its folders.
         store: The published store.
-        years: Years that get an Item.
+        years: Years that get an Item, each with the log of its class areas.
         model: Id of the model's Item.
         checkpoint: The model.
         version: Version of the store.
@@ -122,8 +122,10 @@ def publish_years(
         pages.write_product_page(
             page, _page(recipe, product, found, store, written, record, checkpoint)
         )
-        for year in years:
-            thumbnail = catalog.item_folder(workspace.catalog, record, year) / "thumbnail.png"
+        for year, areas in years.items():
+            folder = catalog.item_folder(workspace.catalog, record, year)
+            thumbnail, log = folder / "thumbnail.png", folder / "areas.json"
+            write_json(log, areas)
             flux = product[recipe.gas_row.flux].sel(time=str(year)).mean("time", skipna=True)
             write_atomic(
                 thumbnail,
@@ -135,7 +137,7 @@ def publish_years(
                 workspace.catalog,
                 record,
                 year,
-                files=written | {"page": page, "thumbnail": thumbnail},
+                files=written | {"page": page, "thumbnail": thumbnail, "areas": log},
             )
 
 
@@ -155,7 +157,8 @@ def software() -> dict[str, str]:
 
 
 def _input_collections(recipe: Recipe) -> tuple[str, ...]:
-    sources = (*recipe.drivers, *recipe.sites, *recipe.discovery.sites, *recipe.ecosystems.areas)
+    areas = (*recipe.ecosystems.areas, *recipe.ecosystems.wetlands.values())
+    sources = (*recipe.drivers, *recipe.sites, *recipe.discovery.sites, *areas)
     return catalog.input_collections(tuple(s.source for s in sources))
 
 

@@ -123,7 +123,7 @@ def run(
             assembly = Assembly(recipe, workspace, workers.map)
             folder = production.trained(assembly, todo, workers)
             production.make(assembly, todo, folder, workers, chosen)
-            production.tell(recipe, workspace, todo, folder)
+            production.tell(assembly, todo, folder)
             revised = assembly.revised()
     publication.write_index(workspace)
     return _outcome(recipe, workspace, todo, revised)

@@ -10,6 +10,7 @@ import xarray as xr
 from planted_recipe import publish, recipe, write_inputs
 
 from ch4grid import catalog, production, publication
+from ch4grid.assembly import Assembly
 from ch4grid.models import Checkpoint
 from ch4grid.planning import plan
 from ch4grid.stores import Workspace
@@ -90,7 +91,7 @@ def test_telling_it_again_changes_no_byte(made: Workspace, tmp_path: Path) -> No
         recipe(),
         copy,
         copy.output / "planted/v1/historical.zarr",
-        (2001,),
+        {2001: Assembly(recipe(), copy).area_log(2001)},
         model=model,
         checkpoint=checkpoint,
         version=1,

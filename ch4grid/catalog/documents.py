@@ -44,6 +44,7 @@ ASSETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "checkpoint": ("Model weights", ("data",)),
     "configuration": ("Model configuration, scaling and calibration", ("metadata",)),
     "graph": ("Causal graph", ("metadata",)),
+    "areas": ("Where the area of every layer went", ("metadata",)),
     "difference": ("What changed since the version before", ("metadata",)),
 }
 MEDIA_TYPES = {

@@ -133,7 +133,7 @@ def tell(workspace: Workspace) -> None:
     """The end of a run, without workers."""
     todo = plan(recipe(), workspace)
     if not todo.complete:
-        production.tell(recipe(), workspace, todo, workspace.data / "model")
+        production.tell(Assembly(recipe(), workspace), todo, workspace.data / "model")
     publication.write_index(workspace)
 
 

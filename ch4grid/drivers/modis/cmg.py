@@ -92,7 +92,11 @@ class MODIS(Source):
     ) -> list[Holding]:
         """Holdings of a variable, month by month; `files` are the granules to read."""
         monthly = [g for g in granules if _product(name) == g.product and g.start.day == 1]
-        others = [*strangers, *(g.name for g in granules if g not in monthly)]
+        known = {_product(n) for n in CMG}
+        others = [
+            *strangers,
+            *(g.name for g in granules if g.product not in known or g.start.day != 1),
+        ]
         chosen = on_platform(monthly, self.platform, f"modis, {self.path}")
         table: dict[pd.Timestamp, dict[str, list[Granule]]] = {}
         for granule in chosen:
@@ -120,8 +124,8 @@ class MODIS(Source):
         if taken:
             files = tuple(f for g, _ in taken for f in g.files)
             return Holding(self.source, name, month, "damaged", files, listed(flaws))
-        reason = f"no M?D{_product(name)} of {month:%Y-%m}"
-        reason += f"; not it: {listed(others)}" if others else f" at {self.path}"
+        reason = f"no M?D{_product(name)} of the month at {self.path}"
+        reason += f"; not it: {listed(others)}" if others else ""
         return Holding(self.source, name, month, "missing", (), reason)
 
     def _refuse_unheld(self, held: Sequence[Holding]) -> None:

@@ -92,10 +92,9 @@ class MODIS(Source):
     ) -> list[Holding]:
         """Holdings of a variable, month by month; `files` are the granules to read."""
         monthly = [g for g in granules if _product(name) == g.product and g.start.day == 1]
-        known = {_product(n) for n in CMG}
         others = [
             *strangers,
-            *(g.name for g in granules if g.product not in known or g.start.day != 1),
+            *(g.name for g in granules if g.product not in CMG or g.start.day != 1),
         ]
         chosen = on_platform(monthly, self.platform, f"modis, {self.path}")
         table: dict[pd.Timestamp, dict[str, list[Granule]]] = {}

@@ -212,10 +212,12 @@ def _model(
     if isinstance(recipe.model, ModelCheckpoint):
         folder = workspace.resolve(recipe.model.checkpoint)
         return folder, True, [] if _is_checkpoint(folder) else [f"checkpoint {folder}"]
+    first, last = recipe.normals_period
+    _, missing = _inputs(assembly, list(range(first, last + 1)))
     try:
         folder = workspace.models / f"{recipe.product}-{training_key(recipe, assembly)}"
     except InputError as error:
-        return workspace.models / recipe.product, False, [str(error)]
+        return workspace.models / recipe.product, False, missing or [str(error)]
     return folder, _is_checkpoint(folder), []
 
 

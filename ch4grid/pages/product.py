@@ -29,7 +29,8 @@ FLAG_WORDS = {
     "valid": "estimated from complete drivers",
     "ocean": "no land in the cell",
     "no_ecosystem": "land, but none of the classes, for instance ice or open water",
-    "driver_filled": "estimated with at least one driver filled from neighbours or climatology",
+    "driver_filled": "a driver stands on part of the cell or on its mean year, or an area on the rule for later years",
+    "driver_preliminary": "estimated from preliminary drivers, to be replaced by final ones",
     "driver_missing": "estimated without a driver that is missing; no estimate where none is left",
     "outside_applicability": "estimated, but unlike anything the towers have seen: use with caution",
 }

@@ -1,7 +1,7 @@
 """The public functions, each a door to one stage: strings and folders come in here and nowhere deeper."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import xarray as xr
 
@@ -61,18 +61,29 @@ def budget(ds: xr.Dataset, *, region: xr.DataArray | None = None, level: float =
     return Interval(*budgets.interval(members, level, inflation))
 
 
-def regrid(ds: xr.Dataset, grid: Grid, *, min_valid: float = 0.5) -> xr.Dataset:
-    """A Dataset on the product grid by first-order conservative remapping, missing values left out of the means.
+def regrid(
+    ds: xr.Dataset,
+    grid: Grid,
+    *,
+    method: Literal["conservative", "bilinear", "nearest"] = "conservative",
+    min_valid: float = 0.5,
+) -> xr.Dataset:
+    """A Dataset on the product grid, missing values left out; lazy input gives lazy output.
 
     Args:
         ds: Variables (..., latitude, longitude), either latitude order, any longitude convention.
         grid: The grid.
-        min_valid: Smallest valid share of a cell's area that gives a value.
-    """
-    from ch4grid.regridding import conservative
+        method: First-order conservative means over WGS84 cells, bilinear interpolation, or the nearest value.
+        min_valid: Smallest valid share of a cell's area, or of the weights, that gives a value.
 
-    means, _ = conservative(ds, grid, min_valid)
-    return means
+    Raises:
+        InputError: A coordinate is not monotonic or out of range.
+    """
+    from ch4grid.regridding import Rule
+    from ch4grid.regridding import regrid as by_rule
+
+    values, _ = by_rule(ds, grid, Rule(method=method, min_valid=min_valid, figure="wgs84"))
+    return values
 
 
 def causal_graph(model: str | Path) -> "CausalGraph":

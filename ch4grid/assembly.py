@@ -32,7 +32,7 @@ CLUSTER_KM = 300.0
 # Months before its own that the encoder of a driver sees; each of two layers of attention adds the longest lag.
 ENCODER_MEMORY = 14
 # Layout of the kept class fractions.
-AREAS_FORMAT = 2
+AREAS_FORMAT = 3
 # Land cells from which the distances to the nearest tower are drawn.
 DISTANCE_SAMPLE = 2000
 

@@ -110,7 +110,19 @@ def test_a_folder_that_holds_no_checkpoint_has_no_causal_graph(tmp_path: Path) -
         ch4grid.causal_graph(tmp_path)
 
 
-def test_regridding_conserves_a_constant() -> None:
+@pytest.mark.parametrize("method", ["conservative", "bilinear", "nearest"])
+def test_regridding_keeps_a_constant(method: str) -> None:
     ds = drivers(GRID, 2001, 2001)[["tas"]].isel(time=[0]) * 0 + 280.0
-    found = ch4grid.regrid(ds, Grid(30.0))
+    found = ch4grid.regrid(ds, Grid(30.0), method=method)
     np.testing.assert_allclose(found["tas"], 280.0, rtol=1e-6)
+
+
+def test_regridding_conserves_the_integral_over_the_cells_of_a_product() -> None:
+    fine, coarse = Grid(5.0), Grid(20.0)
+    values = np.random.default_rng(1).random(fine.shape)
+    ds = xr.Dataset({"tas": (("latitude", "longitude"), values)}, coords=fine.coords)
+    found = ch4grid.regrid(ds, coarse)
+    expected = float((values * fine.cell_area).sum())
+    assert float((found["tas"].values * coarse.cell_area).sum()) == pytest.approx(
+        expected, rel=1e-12
+    )

@@ -24,6 +24,9 @@ from ch4grid.vocabulary import STATIC, VARIABLES
 # the stated rule of a series that ended before it; `missing` has no file and `damaged` one that cannot be read.
 State = Literal["final", "preliminary", "climatology", "missing", "damaged"]
 
+# Cells of a product are areas on the ellipsoid, and so are the overlaps with them.
+FIGURE: Literal["wgs84"] = "wgs84"
+
 # Smallest valid area fraction of a cell that still gives a value; below half of the cell it is marked as filled.
 LEAST_VALID = 0.05
 
@@ -115,7 +118,8 @@ def regridded(native: xr.Dataset, grid: Grid) -> OnGrid:
     values, valid = xr.Dataset(), xr.Dataset()
     for name, field in native.data_vars.items():
         area = name in STATIC and str(name).endswith("_fraction")
-        mean, share = conservative(field.fillna(0.0) if area else field, grid, LEAST_VALID)
+        field = field.fillna(0.0) if area else field
+        mean, share = conservative(field, grid, LEAST_VALID, figure=FIGURE)
         values[name], valid[name] = named(mean, VARIABLES[str(name)]), share
     # both at once, so that lazy input is read once; in one thread, because HDF4 knows no other
     return OnGrid(*dask.compute(values, valid, scheduler="synchronous"))

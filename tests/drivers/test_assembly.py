@@ -78,8 +78,8 @@ def test_an_area_layer_that_is_missing_at_sea_keeps_its_area():
     wetland = Fields(fields={"wetland_fraction": LAND["evi"]})
     fine = assemble([wetland], Grid(10.0), 2001, 2001, WORKSPACE)["wetland_fraction"]
     coarse = assemble([wetland], Grid(30.0), 2001, 2001, WORKSPACE)["wetland_fraction"]
-    zone = lambda d: np.diff(np.sin(np.deg2rad(np.linspace(-90, 90, d.sizes["latitude"] + 1))))  # noqa: E731
-    area = [float((d.mean("longitude").values * zone(d)).sum()) for d in (fine, coarse)]
+    zone = lambda d: Grid(180 / d.sizes["latitude"]).cell_area[:, 0]  # noqa: E731
+    area = [float((d.sum("longitude").values * zone(d)).sum()) for d in (fine, coarse)]
     assert area[0] == pytest.approx(area[1], rel=1e-6)
     assert float(fine.min()) == 0.0
 

@@ -15,7 +15,7 @@ from zarr.codecs import BloscCodec
 
 from ch4grid import ledger
 from ch4grid.drivers.cube.month import STATUS
-from ch4grid.drivers.source import State
+from ch4grid.drivers.source import FIGURE, State
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import unwritable
@@ -50,7 +50,10 @@ def create(store: Path, grid: Grid, time: pd.DatetimeIndex, dynamic: Sequence[st
     """
     try:
         group = zarr.open_group(store, mode="a", zarr_format=3)
-        group.attrs.update({"Conventions": "CF-1.11", "title": "Drivers on the product grid"})
+        told = {"regrid_method": "conservative", "regrid_figure": FIGURE}
+        group.attrs.update(
+            {"Conventions": "CF-1.11", "title": "Drivers on the product grid"} | told
+        )
         for name in dynamic:
             _array(group, name, grid, len(time), "float32", np.nan, VARIABLES[name].attrs)
         for name, attrs in _mark_attrs(dynamic).items():

@@ -25,7 +25,7 @@ from ch4grid.grid import Grid
 from ch4grid.stores import Fingerprints, Workspace, sha256_json, unwritable
 from ch4grid.vocabulary import months
 
-FORMAT = 2
+FORMAT = 3
 Mapper = Callable[[str, Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 # Months between two entries in the ledger.

@@ -124,7 +124,7 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         "product.html.j2",
         page=page,
         gas=gas,
-        years=years_words(pd.DatetimeIndex(page.dataset["time"].values).year),
+        years=years_words(page.annual.mean["year"].values.tolist()),
         last_year=int(last["time"].dt.year[0]),
         store=_relative(page.store, path),
         files={FILE_WORDS.get(n, n): _relative(target, path) for n, target in page.files.items()},

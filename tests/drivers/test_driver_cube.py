@@ -283,6 +283,24 @@ def test_an_interrupted_update_ends_like_one_that_was_not(workspace: Workspace, 
     assert {k: v[0] for k, v in objects(whole.store).items()} == aim
 
 
+@pytest.mark.parametrize("left", [b"", b"half an object", None])
+def test_what_a_killed_process_left_of_an_object_is_written_again(
+    workspace: Workspace, left: bytes | None
+) -> None:
+    made = cube(workspace)
+    made.update(months(2001, 2001))
+    aim = {k: v[0] for k, v in objects(made.store).items()}
+    # the ledger of a killed update does not know the month, and its object is cut
+    rows = [r for r in ledger.rows_of(made.store) if "/c/4/" not in r.key]
+    ledger.write(made.store, rows, root_sha256=None)
+    path = made.store / "tas/c/4/0/0"
+    path.write_bytes(path.read_bytes()[:100] if left is None else left)
+    (path.parent / "0.7f.partial").write_bytes(b"begun")
+    cube(workspace).update(months(2001, 2001))
+    assert {k: v[0] for k, v in objects(made.store).items()} == aim
+    assert not list(made.store.rglob("*.partial"))
+
+
 def test_a_variable_from_two_sources_is_refused(workspace: Workspace) -> None:
     source = Planted(path="in", variables=NAMES)
     twice = DriverCube(

@@ -214,16 +214,21 @@ def _written(
         array: Any = zarr.open_array(store / name, mode="r+")
     path = store / name / key
     try:
-        same = path.exists() and np.array_equal(
-            array[where], values, equal_nan=values.dtype.kind == "f"
-        )
-        if not same:
+        if not (path.exists() and _holds(array, where, values)):
             array[where] = values
         content = path.read_bytes()
     except OSError as error:
         raise unwritable(path, error) from error
     made = ledger.row(name, f"{name}/{key}", content, values, year=year, inputs=fingerprint)
     return ledger.in_state([made], "verified")[0]
+
+
+def _holds(array: Any, where: tuple[Any, ...], values: NDArray[Any]) -> bool:
+    """Whether a part of an array holds exactly these values; what a killed process left unreadable does not."""
+    try:
+        return np.array_equal(array[where], values, equal_nan=values.dtype.kind == "f")
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def read_plane(store: Path, name: str, index: int) -> NDArray[Any]:

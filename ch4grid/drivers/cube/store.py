@@ -22,7 +22,7 @@ from ch4grid.drivers.cube.month import Month, partial_bits, read_month, refuse_t
 from ch4grid.drivers.cube.revision import Revision
 from ch4grid.drivers.source import Holding, Source
 from ch4grid.grid import Grid
-from ch4grid.stores import Fingerprints, Workspace, sha256_json, unwritable
+from ch4grid.stores import Fingerprints, Workspace, sha256_json, sweep_partial, unwritable
 from ch4grid.vocabulary import months
 
 FORMAT = 3
@@ -131,6 +131,7 @@ class DriverCube:
         prints = self._fingerprints(wanted)
         with self._lock():
             if self._owed(wanted, prints):
+                sweep_partial(self.store, "**/*.partial")
                 planes.create(self.store, self.grid, self._axis(wanted), self._dynamic(wanted))
                 self._write_statics()
                 self._read_months(wanted, prints, mapper)

@@ -31,9 +31,7 @@ class Planted(Source):
     def survey(self, workspace: Workspace, wanted: pd.DatetimeIndex) -> list[Holding]:
         held = [self._held(workspace, n, m) for m in wanted for n in self._dynamic()]
         statics = [
-            Holding(self.source, n, None, "final", (self._file(workspace, n, None),))
-            for n in self.variables
-            if n not in self._dynamic()
+            self._held(workspace, n, None) for n in self.variables if n not in self._dynamic()
         ]
         return [*statics, *held]
 
@@ -74,7 +72,7 @@ class Planted(Source):
         when = "static" if month is None else f"{month:%Y-%m}"
         return workspace.resolve(self.path) / f"{name}-{when}.txt"
 
-    def _held(self, workspace: Workspace, name: str, month: pd.Timestamp) -> Holding:
+    def _held(self, workspace: Workspace, name: str, month: pd.Timestamp | None) -> Holding:
         path = self._file(workspace, name, month)
         if not path.exists():
             return Holding(self.source, name, month, "missing", reason="no file")

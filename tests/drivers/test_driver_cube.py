@@ -187,6 +187,17 @@ def test_gaps_are_marked_in_exactly_their_months(workspace: Workspace, policy: s
     np.testing.assert_allclose(ds["tas"].values[11, -1], 281.12, rtol=1e-6)
 
 
+@pytest.mark.parametrize("policy", ["strict", "flag", "fill"])
+@pytest.mark.parametrize("name", ["evi", "elevation"])
+def test_a_variable_that_nothing_holds_is_a_mistake_under_any_policy(
+    workspace: Workspace, policy: str, name: str
+) -> None:
+    for path in (workspace.data / "in").glob(f"{name}-*.txt"):
+        path.unlink()
+    with pytest.raises(InputError, match=f"{name} (2001-01 to|static)"):
+        cube(workspace, policy).update(months(2001, 2001))
+
+
 def test_damage_that_only_reading_finds_spoils_its_own_variable(workspace: Workspace) -> None:
     put(workspace, "tas", "2001-05", "broken")
     with pytest.raises(InputError, match="cannot read"):

@@ -52,13 +52,19 @@ def runs(when: Sequence[pd.Timestamp | None]) -> str:
 
 
 def refuse(holdings: Sequence[Holding], policy: Policy) -> None:
-    """Stop over what the policy does not accept: under `strict` every doubt, always a static that is not there.
+    """Stop over what the policy does not accept.
+
+    Under `strict` that is every doubt. Under any policy it is a static that is not there, and a variable that no month
+    holds: that is a wrong path rather than a gap.
 
     Raises:
         InputError: There is such a holding; the message has the first of them.
     """
+    held = {h.variable for h in holdings if h.state in READABLE}
     stopping = [
-        h for h in holdings if h.state in DOUBTFUL and (policy == "strict" or h.month is None)
+        h
+        for h in holdings
+        if h.state in DOUBTFUL and (policy == "strict" or h.month is None or h.variable not in held)
     ]
     if not stopping:
         return
@@ -67,7 +73,11 @@ def refuse(holdings: Sequence[Holding], policy: Policy) -> None:
     raise InputError(
         "inputs are missing, damaged or preliminary",
         where=", ".join(sorted({h.source for h in stopping})),
-        expected="every variable in every month, final",
+        expected="every variable in every month, final"
+        if policy == "strict"
+        else "every static variable, and every other one in some month",
         found="; ".join(told[:NAMED]) + more,
-        fix="Fetch them (`ch4grid fetch`), shorten the period, or set `gaps: flag` or `gaps: fill` in the recipe",
+        fix="Fetch them (`ch4grid fetch`), shorten the period, or set `gaps: flag` or `gaps: fill` in the recipe"
+        if policy == "strict"
+        else "Check the path in the recipe, or take the variable out of it",
     )

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from planted_model import fitted
 
+from ch4grid.assembly import Assembly
 from ch4grid.errors import InputError
 from ch4grid.inventory import inventory
 from ch4grid.planning import plan
@@ -175,3 +176,18 @@ def test_the_product_rests_on_the_mean_of_both_maps(
     assert float(abs(maps[0] - maps[1]).max()) > 0.01
     found = outcomes["strict after"]["ecosystem_fraction"].values
     np.testing.assert_allclose(found, maps.mean("extent").values, atol=1e-6)
+
+
+def test_years_beyond_a_wetland_series_follow_the_stated_rule_and_are_marked(
+    workspace: Workspace,
+) -> None:
+    told = recipe("flag").model_dump(mode="json")
+    told["ecosystems"]["wetlands"]["wad2m"]["beyond"] = "climatology"
+    ruled = Assembly(Recipe.model_validate(told), workspace)
+    marks = {}
+    for year in (2003, 2021):
+        with xr.open_zarr(ruled.areas(year), consolidated=False) as areas:
+            marks[year] = areas["area_filled"].values.tolist()
+    assert marks == {2003: [0] * 12, 2021: [1] * 12}
+    with pytest.raises(InputError, match="2021"):
+        Assembly(recipe("flag"), workspace).areas(2021)

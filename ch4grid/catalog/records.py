@@ -13,6 +13,9 @@ from typing import Any
 INPUT_COLLECTIONS = {
     "era5": "era5-monthly",
     "modis": "modis-cmg",
+    "wetlands": "wetland-series",
+    "glwd": "glwd-v2",
+    "ghsl": "ghsl-settlement",
     "fluxnet_ch4": "fluxnet-ch4",
     "twin": "twin",
 }

@@ -5,7 +5,10 @@ import pytest
 import yaml
 
 from ch4grid.errors import RecipeError
+from ch4grid.planning import plan
 from ch4grid.recipe import ModelFile, Recipe, load, schema
+from ch4grid.stores import Workspace
+from ch4grid.twin import Twin, write_archive
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -84,3 +87,16 @@ def test_the_schema_knows_every_source() -> None:
     text = json.dumps(schema())
     for source in ("era5", "modis", "gridded", "twin", "fluxnet_ch4", "table"):
         assert f'"{source}"' in text
+
+
+def test_the_flagship_plans_for_a_user_with_the_files_in_place(tmp_path: Path) -> None:
+    planet = Twin(seed=1, resolution=12.0, towers=14, first_year=2001, last_year=2018)
+    write_archive(planet, tmp_path / "data", 2004, 2018)
+    flagship = load(RECIPES / "ch4-ecosystem-monthly.yaml")
+    workspace = Workspace(tmp_path / "data", tmp_path / "products")
+    found = plan(flagship, workspace, years=[2018])
+    assert (found.missing, found.doubts) == ((), ())
+    assert [(y.year, y.action) for y in found.years] == [(2018, "make")]
+    (tmp_path / "data/era5/era5_2018-07.nc").unlink()
+    (missing,) = plan(flagship, workspace, years=[2018]).missing
+    assert "2018-07 missing" in missing

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,27 @@ def unwritable(path: Path, error: OSError) -> RunError:
         found=error.strerror or str(error),
         fix="Free space or choose another folder with --output; nothing published was changed",
     )
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold a lock file, made where absent; whoever comes second waits. It goes with the process that holds it.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    from filelock import FileLock
+
+    held = FileLock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except OSError as error:
+        raise unwritable(lock, error) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

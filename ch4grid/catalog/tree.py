@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ch4grid.errors import InputError, RunError
-from ch4grid.stores import sweep_partial, unwritable, write_atomic, write_json
+from ch4grid.stores import exclusive, sweep_partial, write_atomic, write_json
 
 Document = dict[str, Any]
 
@@ -50,19 +50,9 @@ def lock(catalog: Path) -> Iterator[None]:
     Raises:
         RunError: The folder cannot be written.
     """
-    from filelock import FileLock
-
-    held = FileLock(catalog.with_name(f"{catalog.name}.lock"))
-    try:
-        catalog.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire()
-    except OSError as error:
-        raise unwritable(catalog, error) from error
-    try:
+    with exclusive(catalog.with_name(f"{catalog.name}.lock")):
         sweep_partial(catalog)
         yield
-    finally:
-        held.release()
 
 
 def install(catalog: Path) -> None:

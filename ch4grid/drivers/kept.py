@@ -6,7 +6,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from ch4grid.stores import unwritable
+from ch4grid.stores import exclusive, unwritable
 
 
 def keep(folder: Path, make: Callable[[], xr.Dataset]) -> Path:
@@ -19,21 +19,10 @@ def keep(folder: Path, make: Callable[[], xr.Dataset]) -> Path:
     Raises:
         RunError: The folder cannot be written.
     """
-    from filelock import FileLock
-
-    if folder.exists():
-        return folder
-    held = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire()
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    try:
-        if not folder.exists():
-            _write_whole(folder, make())
-    finally:
-        held.release()
+    if not folder.exists():
+        with exclusive(folder.with_name(f".{folder.name}.lock")):
+            if not folder.exists():
+                _write_whole(folder, make())
     return folder
 
 

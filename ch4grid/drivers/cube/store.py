@@ -5,7 +5,6 @@ Where a fingerprint differs the month is read again, and of its objects only tho
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from ch4grid.drivers.cube.month import Month, partial_bits, read_month, refuse_t
 from ch4grid.drivers.cube.revision import Revision
 from ch4grid.drivers.source import Holding, Source
 from ch4grid.grid import Grid
-from ch4grid.stores import Fingerprints, Workspace, sha256_json, sweep_partial, unwritable
+from ch4grid.stores import Fingerprints, Workspace, exclusive, sha256_json, sweep_partial
 from ch4grid.vocabulary import months
 
 FORMAT = 3
@@ -129,7 +128,7 @@ class DriverCube:
         gaps.refuse(self.survey(wanted), self.policy)
         refuse_twice([(h.variable, h.source) for _, h in self._of(wanted[0])])
         prints = self._fingerprints(wanted)
-        with self._lock():
+        with exclusive(self.store.with_name(f".{self.store.name}.lock")):
             if self._owed(wanted, prints):
                 sweep_partial(self.store, "**/*.partial")
                 planes.create(self.store, self.grid, self._axis(wanted), self._dynamic(wanted))
@@ -207,15 +206,6 @@ class DriverCube:
         """Fingerprint by position of the months that are whole."""
         found = (r for r in ledger.rows_of(self.store) if r.variable == "driver_status")
         return {int(r.key.split("/")[2]): r.inputs for r in found}
-
-    def _lock(self) -> AbstractContextManager[Any]:
-        from filelock import FileLock
-
-        try:
-            self.store.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(self.store, error) from error
-        return FileLock(self.store.with_name(f".{self.store.name}.lock"))
 
     def _write_statics(self) -> None:
         """Read and write what does not change, unless its files are those of the last time."""

@@ -17,8 +17,9 @@ from pydantic import Field, field_validator, model_validator
 
 from ch4grid.drivers.areas import overlap
 from ch4grid.drivers.areas.glwd import NAME, class_fraction
+from ch4grid.drivers.areas.maps import FineMaps
 from ch4grid.drivers.areas.rasters import Raster, cell_fractions, held, once, rasters
-from ch4grid.drivers.source import Holding, OnGrid, Source
+from ch4grid.drivers.source import Holding, OnGrid
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
@@ -60,7 +61,7 @@ TILES = MappingProxyType(
 )
 
 
-class Coastal(Source):
+class Coastal(FineMaps):
     """Mangrove and tidal marsh.
 
     Args:
@@ -93,25 +94,6 @@ class Coastal(Source):
             return [r for maps in self._maps(workspace).values() for r in maps]
 
         return held("coastal", self.variables, found)
-
-    def open(
-        self, workspace: Workspace, names: Sequence[str], wanted: pd.DatetimeIndex
-    ) -> xr.Dataset:
-        """Nothing: the layer does not change."""
-        return xr.Dataset()
-
-    def statics(self, workspace: Workspace) -> xr.Dataset:
-        """Refused: the tiles have 10 to 25 m.
-
-        Raises:
-            InputError: Always.
-        """
-        raise InputError(
-            "coastal maps are read onto a grid, not as they are",
-            where="coastal",
-            expected="`statics_on_grid`",
-            found="`statics`",
-        )
 
     def statics_on_grid(self, workspace: Workspace, grid: Grid) -> OnGrid:
         """The layer on a grid (latitude, longitude), exact sums over the pixels of every cell.

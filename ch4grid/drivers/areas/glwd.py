@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ch4grid.drivers.areas import overlap
+from ch4grid.drivers.areas.maps import FineMaps
 from ch4grid.drivers.areas.rasters import (
     Decode,
     Raster,
@@ -26,7 +27,7 @@ from ch4grid.drivers.areas.rasters import (
     once,
     rasters,
 )
-from ch4grid.drivers.source import Holding, OnGrid, Source
+from ch4grid.drivers.source import Holding, OnGrid
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
@@ -137,7 +138,7 @@ NAME = re.compile(r"GLWD_v2_\w*?class_(\d\d)_(pct|ha_x10)\.tif$", re.IGNORECASE)
 SQUARE_METRES_PER_HECTARE = 1e4
 
 
-class GLWD(Source):
+class GLWD(FineMaps):
     """GLWD v2 area by class: percent of each pixel, or hectares times ten.
 
     Args:
@@ -188,25 +189,6 @@ class GLWD(Source):
     def survey(self, workspace: Workspace, wanted: pd.DatetimeIndex) -> list[Holding]:
         """What is held of every layer."""
         return held("glwd", self.variables, lambda: list(self._maps(workspace).values()))
-
-    def open(
-        self, workspace: Workspace, names: Sequence[str], wanted: pd.DatetimeIndex
-    ) -> xr.Dataset:
-        """Nothing: the layers do not change."""
-        return xr.Dataset()
-
-    def statics(self, workspace: Workspace) -> xr.Dataset:
-        """Refused: the maps have 2.9e9 pixels each.
-
-        Raises:
-            InputError: Always.
-        """
-        raise InputError(
-            "GLWD is read onto a grid, not as it is",
-            where=self.path,
-            expected="`statics_on_grid`",
-            found="`statics`",
-        )
 
     def statics_on_grid(self, workspace: Workspace, grid: Grid) -> OnGrid:
         """The layers on a grid (latitude, longitude), exact sums over the pixels of every cell.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ch4grid.drivers.areas import overlap
+from ch4grid.drivers.areas.maps import FineMaps
 from ch4grid.drivers.areas.rasters import (
     Decode,
     Raster,
@@ -26,7 +27,7 @@ from ch4grid.drivers.areas.rasters import (
     once,
     rasters,
 )
-from ch4grid.drivers.source import Holding, OnGrid, Source
+from ch4grid.drivers.source import Holding, OnGrid
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
@@ -95,7 +96,7 @@ MAPS = MappingProxyType(
 )
 
 
-class Settlement(Source):
+class Settlement(FineMaps):
     """The urban area.
 
     Args:
@@ -123,25 +124,6 @@ class Settlement(Source):
     def survey(self, workspace: Workspace, wanted: pd.DatetimeIndex) -> list[Holding]:
         """What is held of the layer."""
         return held("ghsl", self.variables, lambda: self._maps(workspace)[1])
-
-    def open(
-        self, workspace: Workspace, names: Sequence[str], wanted: pd.DatetimeIndex
-    ) -> xr.Dataset:
-        """Nothing: the layer does not change."""
-        return xr.Dataset()
-
-    def statics(self, workspace: Workspace) -> xr.Dataset:
-        """Refused: the map has 1 km.
-
-        Raises:
-            InputError: Always.
-        """
-        raise InputError(
-            "settlement maps are read onto a grid, not as they are",
-            where=self.path,
-            expected="`statics_on_grid`",
-            found="`statics`",
-        )
 
     def statics_on_grid(self, workspace: Workspace, grid: Grid) -> OnGrid:
         """The layer on a grid (latitude, longitude), exact sums over the pixels of every cell.

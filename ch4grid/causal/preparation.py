@@ -12,12 +12,12 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from ch4grid.causal.anomalies import design_matrix, floats, target, transformed
 from ch4grid.errors import InputError
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, GASES, SECONDS_PER_DAY
+from ch4grid.vocabulary import ECOSYSTEMS
 
 Floats = NDArray[np.float64]
 
-DAYS_PER_YEAR = 365.25
 STEPS_PER_YEAR = {"month": 12, "week": 52}
 
 # An anomaly beyond six standard deviations is an artefact of the sensor or of the fit, and would steer a correlation.
@@ -92,15 +92,15 @@ def prepare(
             found=found,
             fix="Set discovery.step to the step of the tower source",
         )
-    target = _target(series, flux, min_coverage)
-    years = np.isfinite(target).sum(axis=1) / STEPS_PER_YEAR[step]
+    measured = target(series, flux, min_coverage)
+    years = np.isfinite(measured).sum(axis=1) / STEPS_PER_YEAR[step]
     kept = np.flatnonzero(years >= min_years)
     calendar = pd.DatetimeIndex(series["time"].values)
     untested = {name: _why_untested(series, name, kept, calendar) for name in drivers}
     tested = [name for name in drivers if not untested[name]]
-    columns = [_transformed(series, name) for name in tested] + [target]
+    columns = [transformed(series, name) for name in tested] + [measured]
     raw = np.stack([column[kept] for column in columns], axis=-1)
-    design = _design(calendar, harmonics)
+    design = design_matrix(calendar, harmonics)
     return Panel(
         values=_anomalies(raw, design),
         variables=(*tested, flux),
@@ -112,36 +112,6 @@ def prepare(
         step=step,
         untested={name: reason for name, reason in untested.items() if reason},
     )
-
-
-def _target(series: xr.Dataset, flux: str, min_coverage: float) -> Floats:
-    """Flux in asinh space (site, time), NaN where too little of the step was measured."""
-    gas = next((g for g in GASES.values() if g.flux == flux), None)
-    if gas is None or flux not in series:
-        raise InputError(
-            f"no flux {flux!r} to discover causes of",
-            where="discovery",
-            expected=f"one of {sorted(g.flux for g in GASES.values())} in the series",
-            found=sorted(map(str, series.data_vars)),
-        )
-    values = _floats(series, flux)
-    target = np.arcsinh(values / (ASINH_SCALE_NMOL * gas.kg_per_nmol))
-    if f"{flux}_coverage" in series:
-        coverage = _floats(series, f"{flux}_coverage")
-        target = np.where(coverage >= min_coverage, target, np.nan)
-    return target
-
-
-def _transformed(series: xr.Dataset, name: str) -> Floats:
-    """A driver (site, time); precipitation as log(1 + mm per day), whose spread grows with its mean."""
-    values = _floats(series, name)
-    if name != "pr":
-        return values
-    return np.asarray(np.log1p(np.maximum(values, 0.0) * SECONDS_PER_DAY), dtype=np.float64)
-
-
-def _floats(series: xr.Dataset, name: str) -> Floats:
-    return np.asarray(series[name].transpose("site", "time").values, dtype=np.float64)
 
 
 def _class_names(series: xr.Dataset) -> NDArray[np.str_]:
@@ -168,7 +138,7 @@ def _why_untested(
         return "absent from the series"
     if set(series[name].dims) != {"site", "time"}:
         return "static"
-    values = _floats(series, name)[kept]
+    values = floats(series, name)[kept]
     if np.isfinite(values).sum() < STEPS_PER_YEAR["month"] * 2:
         return "hardly measured"
     monthly = series.attrs.get("step", "month") == "month"
@@ -179,14 +149,6 @@ def _why_untested(
     if np.nansum(left.to_numpy() ** 2) <= CLIMATOLOGY_TOLERANCE * np.nansum(total.to_numpy() ** 2):
         return "no variation around its mean year"
     return ""
-
-
-def _design(calendar: pd.DatetimeIndex, harmonics: int) -> Floats:
-    """Regressors (time, 2 + 2 harmonics): one, a linear trend in years, annual harmonics."""
-    years = np.asarray((calendar - calendar[0]).days, dtype=np.float64) / DAYS_PER_YEAR
-    phase = 2 * np.pi * np.asarray(calendar.day_of_year, dtype=np.float64) / DAYS_PER_YEAR
-    waves = [f(k * phase) for k in range(1, harmonics + 1) for f in (np.cos, np.sin)]
-    return np.stack([np.ones_like(years), years, *waves], axis=1)
 
 
 def _freedom(target: Floats, parameters: int) -> float:

@@ -2,6 +2,7 @@
 
 from ch4grid.twin.archive import Faults, era5_name, write_archive
 from ch4grid.twin.causes import DRIVERS, TRUE_PARENTS, reversal, true_graph, true_links
+from ch4grid.twin.laboratory import laboratory
 from ch4grid.twin.native import area_file, era5_files, folder, modis_files, tower_files
 from ch4grid.twin.pixels import granule_name
 from ch4grid.twin.planet import Twin
@@ -17,6 +18,7 @@ __all__ = [
     "era5_name",
     "folder",
     "granule_name",
+    "laboratory",
     "modis_files",
     "network",
     "observe",

@@ -73,6 +73,8 @@ def transformed_flux(
     climate: Climate,
     value: Callable[[str, int], Float],
     noise: Float,
+    *,
+    reversal: bool = True,
 ) -> Float:
     """Flux (t, n, m) of a class in asinh space.
 
@@ -81,8 +83,9 @@ def transformed_flux(
         climate: Climate of the lattice.
         value: Driver values (t, n, m) in their units, by name and lag [months].
         noise: Unexplained monthly anomaly (t, n, m), unit variance.
+        reversal: Whether effects change along the urban gradient.
     """
-    urban = climate.surface.layers["urban_fraction"]
+    urban = climate.surface.layers["urban_fraction"] * reversal
     total = level(ecosystem, climate) + MONTH_SPREAD * LEVELS[ecosystem].variation * noise
     for cause in FLUX_CAUSES[ecosystem]:
         size = effect(ecosystem, cause, urban)

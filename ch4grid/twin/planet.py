@@ -50,8 +50,10 @@ class Twin(BaseModel):
         first_year: First simulated year.
         last_year: Last simulated year.
         intervention: Lasting changes by driver: an addition in the driver's units for temperatures, pressure and
-            greenness, a share (0.1 is +10 %) for rain, wind and radiation. Their consequences follow; level and
-            climate that the flux refers to stay those of the untouched planet.
+            greenness, a share (0.1 is +10 %) for rain, wind and radiation. Level and climate that the flux refers
+            to stay those of the untouched planet.
+        propagate: Whether the consequences of an intervention for other drivers follow, or only the named ones change.
+        urban_reversal: Whether effects of temperature and wind change sign along the urban gradient.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -62,6 +64,8 @@ class Twin(BaseModel):
     first_year: int = 1999
     last_year: int = 2008
     intervention: dict[str, float] = Field(default_factory=dict)
+    propagate: bool = True
+    urban_reversal: bool = True
 
     @field_validator("resolution")
     @classmethod
@@ -222,7 +226,11 @@ class View:
         noise = self._anomaly(len(DRIVERS) + ECOSYSTEMS.index(ecosystem), steps)
         return density(
             transformed_flux(
-                ecosystem, self.climate, lambda name, lag: self.driver(name, steps - lag), noise
+                ecosystem,
+                self.climate,
+                lambda name, lag: self.driver(name, steps - lag),
+                noise,
+                reversal=self.twin.urban_reversal,
             )
         )
 
@@ -242,6 +250,9 @@ class View:
         changes = self.twin.intervention
         if not changes:
             return np.zeros(self.lattice.shape)
+        if not self.twin.propagate:
+            forced = self._forced(name, changes[name]) if name in changes else 0.0
+            return np.broadcast_to(forced, self.lattice.shape)
         response = lasting_response(changes)[DRIVERS.index(name)]
         shifts = [response[DRIVERS.index(n)] * self._forced(n, s) for n, s in changes.items()]
         total: Float = np.sum(shifts, axis=0, dtype=np.float64)

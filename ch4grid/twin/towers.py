@@ -124,7 +124,7 @@ def observe(twin: Twin, first_year: int, last_year: int) -> pd.DataFrame:
     time = months(first_year, last_year)
     truth = true_flux(twin, network(twin), first_year, last_year)
     tables = [
-        _measure(twin, number, time.year.to_numpy(), ecosystem, values)
+        measure(twin, number, time.year.to_numpy(), ecosystem, values)
         for number, (ecosystem, values) in enumerate(truth.values())
     ]
     return pd.concat(
@@ -151,10 +151,10 @@ def true_flux(
     }
 
 
-def _measure(
+def measure(
     twin: Twin, number: int, year: NDArray[np.int64], ecosystem: str, truth: Float
 ) -> tuple[Float, Float]:
-    """Measured flux and coverage (time) of one tower; a year's noise does not depend on the years asked for."""
+    """Measured flux [nmol m-2 s-1] and coverage (time) of tower `number`; a year's noise is the same in any period."""
     footprint = np.random.default_rng([twin.seed, 4, number]).normal(0, FOOTPRINT_SPREAD)
     local = ASINH_SCALE_NMOL * np.sinh(
         np.arcsinh(truth / ASINH_SCALE_NMOL) + footprint * LEVELS[ecosystem].variation

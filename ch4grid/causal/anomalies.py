@@ -53,7 +53,7 @@ def anomalies(
     units = {n: "1" if n in ("pr", flux) else VARIABLES[n].units for n in columns}
     return xr.Dataset(
         {
-            n: (("site", "time"), _departures(v, design), {"units": units[n]})
+            n: (("site", "time"), departures(v, design), {"units": units[n]})
             for n, v in columns.items()
         },
         coords=series.coords,
@@ -61,7 +61,7 @@ def anomalies(
     )
 
 
-def _departures(values: Floats, design: Floats) -> Floats:
+def departures(values: Floats, design: Floats) -> Floats:
     """Residuals (site, time) of each site's regression on the design."""
     out = np.full(values.shape, np.nan)
     for site, row in enumerate(values):

@@ -33,7 +33,8 @@ class Adjustment:
     Args:
         treatment: The treatment.
         parents: Its causes.
-        mediators: Causes of the flux that follow from the treatment.
+        follows: Drivers that follow from it until the month of the flux.
+        mediators: Those of them that cause the flux.
         total: Set for the total effect; none of it follows from the treatment.
         direct: Set for the effect that no other cause of the flux passes on.
         placebo: Set for the treatment one month after the flux, which can have no effect on it.
@@ -44,6 +45,7 @@ class Adjustment:
 
     treatment: Lagged
     parents: tuple[Lagged, ...]
+    follows: tuple[Lagged, ...]
     mediators: tuple[Lagged, ...]
     total: tuple[Lagged, ...]
     direct: tuple[Lagged, ...]
@@ -84,6 +86,7 @@ def adjustment(
     return Adjustment(
         treatment=treatment,
         parents=parents,
+        follows=tuple(sorted(effects)),
         mediators=tuple(sorted(cause for cause in into_flux if cause in effects)),
         total=_union(tuple(p for p in parents if p not in blocked), causes),
         direct=_union(others, tuple(p for p in parents if p != treatment)),

@@ -25,12 +25,15 @@ from ch4grid.errors import RecipeError
 from ch4grid.grid import great_circle_km
 from ch4grid.recipe import Recipe, Training
 from ch4grid.stores import Fingerprints, Workspace, beside, sha256_json, write_atomic
+from ch4grid.structure import LOG_FLOOR
 from ch4grid.vocabulary import AREA_LAYERS, ECOSYSTEMS, months
 
 # Towers nearer than this to each other share a cluster (methods 0, decision 2).
 CLUSTER_KM = 300.0
 # Months before its own that the encoder of a driver sees; each of two layers of attention adds the longest lag.
 ENCODER_MEMORY = 14
+# Version of the kept spreads.
+SPREADS_FORMAT = 1
 # Layout of the kept class fractions.
 AREAS_FORMAT = 3
 # Land cells from which the distances to the nearest tower are drawn.
@@ -157,6 +160,16 @@ class Assembly:
             )
 
         return keep(self.workspace.cache / "normals" / key, make)
+
+    def spreads(self, period: tuple[int, int]) -> Path:
+        """Folder of the standard deviation of every driver's anomalies over a period, in the space of its equation."""
+        self.update(*period)
+        cube = self.cube(period[0])
+        key = sha256_json([SPREADS_FORMAT, period, cube.fingerprint(months(*period))])[:16]
+        return keep(
+            self.workspace.cache / "spreads" / key,
+            lambda: drivers_package.spreads(cube.open(*period), LOG_FLOOR),
+        )
 
     def samples(self) -> xr.Dataset:
         """Towers with gridded drivers, statics, measured flux and coverage: what a model is fitted to.

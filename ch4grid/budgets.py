@@ -208,3 +208,81 @@ def interval(
         float(t.ppf((1 + level) / 2, m - 1)) * np.sqrt(1 + 1 / m) * inflation
     )
     return mean - half, mean, mean + half
+
+
+def paired_difference(
+    new: xr.Dataset, old: xr.Dataset, gas: Gas, level: float = 0.9
+) -> pd.DataFrame | None:
+    """Mean annual difference of two opened products over the cell-months that both have, member by member.
+
+    Members share model and areas, so what they have in common drops out of the difference. Members are stored without
+    classes: a class has an interval where both products have the same cells, and then from their budget tables.
+
+    Args:
+        new: A scenario.
+        old: History, on the same grid and with the same members.
+        gas: The gas.
+        level: Coverage of the interval.
+
+    Returns:
+        Columns ecosystem (`all` first), mean, lower, upper [Tg yr-1], years; None where no year is in both.
+    """
+    years = sorted(_whole_years(new, gas) & _whole_years(old, gas))
+    if not years:
+        return None
+    total, classes, same = 0.0, 0.0, True
+    for year in years:
+        there, members, by_class = _difference(new, old, gas, str(year))
+        total, classes, same = total + members, classes + by_class, same and there
+    inflation = max(float(ds.attrs.get(INFLATION, 1.0)) for ds in (new, old))
+    mean = xr.DataArray(np.asarray(total) / len(years), dims="member")
+    rows = [("all", *(float(v) for v in interval(mean, level, inflation)))]
+    names = [str(e) for e in new["ecosystem"].values]
+    for k, name in enumerate(names):
+        value = float(np.asarray(classes)[k] / len(years))
+        lower = upper = float("nan")
+        if same:
+            tables = [_of_class(ds, gas, years, name) for ds in (new, old)]
+            lower, value, upper = (
+                float(v) for v in interval(tables[0] - tables[1], level, inflation)
+            )
+        rows.append((name, lower, value, upper))
+    table = pd.DataFrame(rows, columns=["ecosystem", "lower", "mean", "upper"])
+    return table.assign(years=", ".join(map(str, years)))
+
+
+def _whole_years(ds: xr.Dataset, gas: Gas) -> set[int]:
+    """Years with a budget, which those between that nobody made lack."""
+    told = ds[f"{gas.name}_budget"].isel(member=0).notnull().any(("ecosystem", "region"))
+    return {int(y) for y in ds["time"].dt.year.values[told.values]}
+
+
+def _difference(new: xr.Dataset, old: xr.Dataset, gas: Gas, year: str) -> tuple[bool, Float, Float]:
+    """Whether both have the same cells, and differences of a year by member and by class [Tg]."""
+    pair = [ds.sel(time=year) for ds in (new, old)]
+    valid = [np.isfinite(ds[gas.flux].values) for ds in pair]
+    both = valid[0] & valid[1]
+    seconds = seconds_in_month(pd.DatetimeIndex(pair[0]["time"].values))[:, None, None]
+    weight = new["cell_area"].values.astype(np.float64) * seconds * both / KG_PER_TG
+
+    def mass(ds: xr.Dataset, name: str, **at: int) -> Float:
+        part = np.nan_to_num(ds[name].isel(at).values.astype(np.float64))
+        return part if name != f"{gas.flux}_density" else part * _fraction(ds, at["ecosystem"])
+
+    def change(name: str, **at: int) -> float:
+        return float(((mass(pair[0], name, **at) - mass(pair[1], name, **at)) * weight).sum())
+
+    members = [change(f"{gas.flux}_member", member=m) for m in range(new.sizes["member"])]
+    classes = [change(f"{gas.flux}_density", ecosystem=k) for k in range(new.sizes["ecosystem"])]
+    return bool((valid[0] == valid[1]).all()), np.array(members), np.array(classes)
+
+
+def _fraction(ds: xr.Dataset, ecosystem: int) -> Float:
+    return np.asarray(ds["ecosystem_fraction"].isel(ecosystem=ecosystem).values, dtype=np.float64)
+
+
+def _of_class(ds: xr.Dataset, gas: Gas, years: list[int], ecosystem: str) -> xr.DataArray:
+    """Mean annual mass of a class by member (member) [Tg] from the budget table."""
+    table = ds[f"{gas.name}_budget"].sel(region="globe", ecosystem=ecosystem)
+    mean: xr.DataArray = annual(table.load()).sel(year=years).mean("year")
+    return mean

@@ -59,7 +59,7 @@ def deal(flux: xr.Dataset, fraction: xr.DataArray, gas: Gas) -> xr.Dataset:
     mean = flux["ecosystem_fraction"].transpose(*flux[name].dims[1:]).values.astype(np.float64)
     for k in range(density.shape[1]):  # class by class: float64 copies of all would be large
         before = density[:, k].astype(np.float64)
-        after = _by_member(before, own[:, k], mean[k])
+        after = by_member(before, own[:, k], mean[k])
         gained = after.var(axis=0, ddof=1) - before.var(axis=0, ddof=1)
         wider = np.maximum(variance[k].astype(np.float64) + gained, 0.0)
         quantile[:, k] = _moved(quantile[:, k], before, after, variance[k], wider)
@@ -67,7 +67,7 @@ def deal(flux: xr.Dataset, fraction: xr.DataArray, gas: Gas) -> xr.Dataset:
     return flux.assign(out)
 
 
-def _by_member(
+def by_member(
     density: NDArray[np.float64], own: NDArray[np.float32], mean: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Densities (member, ...) of a class per mean fraction instead of the member's own (extent, ...)."""

@@ -8,7 +8,7 @@ predicted in one pass over the drivers.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -20,7 +20,7 @@ from ch4grid.drivers.cube import open_cube
 from ch4grid.drivers.cube.month import STATUS
 from ch4grid.grid import Grid
 from ch4grid.models import Checkpoint
-from ch4grid.scenarios import Scenario, apply
+from ch4grid.scenarios import Scenario, apply, apply_areas, intervene
 from ch4grid.schema import check_flux
 from ch4grid.uncertainty import QUANTILES, Calibrated, Calibration, dissimilarity
 from ch4grid.vocabulary import ECOSYSTEMS, FLUX_UNITS, QUALITY_FLAGS, Gas
@@ -41,9 +41,10 @@ class Region:
         years: First year of the model's memory and the predicted year.
         areas: Folder of `ecosystem_fraction`, `land_fraction` and `area_filled` of the year.
         normals: Folder of the static predictors.
-        scenario: What is changed in the drivers.
+        scenario: What is changed in drivers and areas.
         resolution: Of the product grid [degrees].
         tile: Rows and columns.
+        spreads: Folder of the spreads of the drivers' anomalies, where a scenario propagates.
     """
 
     drivers: Path
@@ -53,10 +54,57 @@ class Region:
     scenario: Scenario
     resolution: float
     tile: tuple[slice, slice] = (slice(None), slice(None))
+    spreads: Path | None = None
 
     def at(self, tile: tuple[slice, slice]) -> "Region":
         """The same inputs for other rows and columns."""
         return replace(self, tile=tile)
+
+
+class Inputs(Protocol):
+    """Who knows in which folders the inputs of a year lie: an `Assembly`."""
+
+    def update(self, first_year: int, last_year: int) -> Path:
+        """The driver cube, brought up to date for some years."""
+
+    def areas(self, year: int) -> Path:
+        """Class areas of a year."""
+
+    def normals(self, period: tuple[int, int]) -> Path:
+        """Static predictors."""
+
+    def spreads(self, period: tuple[int, int]) -> Path:
+        """Spreads of the drivers' anomalies."""
+
+
+def region_of(
+    inputs: Inputs,
+    year: int,
+    scenario: Scenario,
+    *,
+    spin_up: int,
+    period: tuple[int, int],
+    resolution: float,
+) -> Region:
+    """The whole globe in a year, its inputs made where they are not there yet.
+
+    Args:
+        inputs: Who knows the folders.
+        year: The year.
+        scenario: What is changed.
+        spin_up: Years of drivers before it.
+        period: Years of the climate normals and of the spreads.
+        resolution: Of the product grid [degrees].
+    """
+    return Region(
+        drivers=inputs.update(year - spin_up, year),
+        years=(year - spin_up, year),
+        areas=inputs.areas(year),
+        normals=inputs.normals(period),
+        scenario=scenario,
+        resolution=resolution,
+        spreads=inputs.spreads(period) if scenario.propagate else None,
+    )
 
 
 class CheckpointPlugin(WorkerPlugin):
@@ -93,13 +141,9 @@ def predict_region(
         device: Torch device.
         pairs: (cell, class) pairs predicted together; changes memory and time, not the result.
     """
-    rows, columns = region.tile
-    window = {"latitude": rows, "longitude": columns}
-    used = [*checkpoint.drivers, "driver_status"]
-    cube = open_cube(region.drivers, *region.years)[used]
-    drivers = apply(cube.isel(window).load().assign_attrs(step="month"), region.scenario)
-    areas = xr.open_zarr(region.areas, consolidated=False, chunks=None).isel(window).load()
-    statics = xr.open_zarr(region.normals, consolidated=False, chunks=None).isel(window).load()
+    history = given(checkpoint, region)
+    drivers = under(checkpoint, region, history)
+    areas, statics = areas_of(region), tiled(region.normals, region)
     flux = _empty(checkpoint, drivers, areas, region)
     calibration = Calibration.from_json(checkpoint.calibration)
     for where in _chunks(flux["ecosystem_fraction"].values, pairs):
@@ -110,7 +154,85 @@ def predict_region(
         _scatter(flux, f"{gas.flux}_density", found, gas, where, seen)
         _scatter_dissimilarity(flux, checkpoint, points, where)
     flux = extents.deal(flux, areas["ecosystem_fraction"], gas)
-    return check_flux(_flagged(flux, drivers, areas, checkpoint, gas), gas)
+    left = _left_training(flux, checkpoint, region, history, statics, pairs)
+    return check_flux(_flagged(flux, drivers, areas, checkpoint, gas, left), gas)
+
+
+def densities(
+    checkpoint: Checkpoint,
+    drivers: xr.Dataset,
+    statics: xr.Dataset,
+    present: NDArray[np.bool_],
+    *,
+    gas: Gas,
+    device: str = "cpu",
+    pairs: int = PAIRS,
+) -> NDArray[np.float32]:
+    """Flux density of every member where a class is present, as `predict_region` has it before areas come in.
+
+    Args:
+        checkpoint: The model.
+        drivers: DRIVERS with the months of the model's memory.
+        statics: Static predictors.
+        present: Pairs that are wanted (ecosystem, latitude, longitude); others are NaN.
+        gas: The gas.
+        device: Torch device.
+        pairs: (cell, class) pairs predicted together.
+
+    Returns:
+        (member, ecosystem, month, latitude, longitude) [kg m-2 s-1].
+    """
+    shape = (len(checkpoint.members), present.shape[0], MONTHS, *present.shape[1:])
+    out = np.full(shape, np.nan, dtype=np.float32)
+    calibration = Calibration.from_json(checkpoint.calibration)
+    for where in _chunks(present[:, None], pairs):
+        points = _points(checkpoint, drivers, statics, where)
+        law = checkpoint.predict(points, device=device, last=MONTHS)
+        found = calibration.apply(law["location"].values, law["scale"].values)
+        ecosystem, row, column = where
+        out[:, ecosystem, :, row, column] = _pair_first(found.mean * gas.kg_per_nmol)
+    return out
+
+
+def tiled(folder: Path, region: Region) -> xr.Dataset:
+    """A kept Dataset at the cells of a region."""
+    window = {"latitude": region.tile[0], "longitude": region.tile[1]}
+    with xr.open_zarr(folder, consolidated=False, chunks=None) as kept:
+        return kept.isel(window).load()
+
+
+def given(checkpoint: Checkpoint, region: Region) -> xr.Dataset:
+    """DRIVERS of a region as they were, before any scenario."""
+    used = [*checkpoint.drivers, "driver_status"]
+    cube = open_cube(region.drivers, *region.years)[used]
+    window = {"latitude": region.tile[0], "longitude": region.tile[1]}
+    return cube.isel(window).load().assign_attrs(step="month")
+
+
+def under(checkpoint: Checkpoint, region: Region, drivers: xr.Dataset) -> xr.Dataset:
+    """DRIVERS of a region under its scenario."""
+    return apply(drivers, region.scenario, checkpoint.structure, _spreads(region))
+
+
+def areas_of(region: Region) -> xr.Dataset:
+    """Class fractions, land and filled months of a region under its scenario."""
+    areas = tiled(region.areas, region)
+    return areas.assign(
+        ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], region.scenario)
+    )
+
+
+def count_clipped(checkpoint: Checkpoint, region: Region) -> dict[str, int]:
+    """How many values of each driver a scenario would take out of the driver's range, in land months of the year."""
+    land = tiled(region.areas, region)["land_fraction"] > 0
+    drivers = given(checkpoint, region)
+    masked = drivers.where(land).isel(time=slice(-MONTHS, None))
+    found = intervene(masked, region.scenario, checkpoint.structure, _spreads(region))
+    return dict(found.clipped)
+
+
+def _spreads(region: Region) -> xr.Dataset | None:
+    return None if region.spreads is None else tiled(region.spreads, region)
 
 
 def _empty(
@@ -150,7 +272,9 @@ def _empty(
     )
 
 
-def _chunks(fraction: NDArray[np.float32], pairs: int) -> Iterator[tuple[NDArray[np.intp], ...]]:
+def _chunks(
+    fraction: NDArray[np.float32] | NDArray[np.bool_], pairs: int
+) -> Iterator[tuple[NDArray[np.intp], ...]]:
     """Class, row and column of the pairs with any area in the year, `pairs` at a time, sorted by class."""
     found = np.nonzero((fraction > 0).any(axis=1))
     for start in range(0, len(found[0]), pairs):
@@ -216,22 +340,65 @@ def _scatter_dissimilarity(
     points: xr.Dataset,
     where: tuple[NDArray[np.intp], ...],
 ) -> None:
+    ecosystem, row, column = where
+    index = _dissimilarity(checkpoint, points)
+    flux["dissimilarity"].values[ecosystem, :, row, column] = index
+
+
+def _dissimilarity(checkpoint: Checkpoint, points: xr.Dataset) -> NDArray[np.float32]:
+    """Dissimilarity index of points in the months of the year (site, time)."""
     area = checkpoint.applicability
-    rows = checkpoint.applicability_features(points)[:, -MONTHS:]
+    rows = checkpoint.applicability_features(points.isel(time=slice(-MONTHS, None)))
     index = dissimilarity(
         area.features,
         area.weights,
         rows.reshape(-1, rows.shape[-1]),
         mean_distance=area.mean_distance,
     )
-    ecosystem, row, column = where
-    flux["dissimilarity"].values[ecosystem, :, row, column] = index.reshape(len(row), MONTHS)
+    return index.reshape(rows.shape[:2])
+
+
+def _left_training(
+    flux: xr.Dataset,
+    checkpoint: Checkpoint,
+    region: Region,
+    history: xr.Dataset,
+    statics: xr.Dataset,
+    pairs: int,
+) -> xr.DataArray | None:
+    """Cell-months (time, latitude, longitude) that a scenario's drivers take out of the area of applicability.
+
+    Those that lay outside before are not among them. History is looked at only where the scenario is outside, and with
+    the areas of the scenario, so that a change of area alone takes nothing out. None where no driver is changed.
+    """
+    if not region.scenario.forced:
+        return None
+    fraction, limit = flux["ecosystem_fraction"], checkpoint.applicability.threshold
+    outside = flux["dissimilarity"].weighted(fraction).mean("ecosystem") > limit
+    before = xr.full_like(flux["dissimilarity"], np.nan)
+    here = fraction.where(outside.any("time"), 0.0).transpose(*fraction.dims)
+    for where in _chunks(here.values, pairs):
+        ecosystem, row, column = where
+        index = _dissimilarity(checkpoint, _points(checkpoint, history, statics, where))
+        before.values[ecosystem, :, row, column] = index
+    return outside & ~(before.weighted(fraction).mean("ecosystem") > limit)
 
 
 def _flagged(
-    flux: xr.Dataset, drivers: xr.Dataset, areas: xr.Dataset, checkpoint: Checkpoint, gas: Gas
+    flux: xr.Dataset,
+    drivers: xr.Dataset,
+    areas: xr.Dataset,
+    checkpoint: Checkpoint,
+    gas: Gas,
+    left: xr.DataArray | None,
 ) -> xr.Dataset:
-    """FLUX with the area-weighted dissimilarity of every cell and the reason for every doubt; later ones prevail."""
+    """FLUX with the area-weighted dissimilarity of every cell and the reason for every doubt; later ones prevail.
+
+    Cell-months that a scenario takes out of the training have no flux.
+    """
+    left = (
+        xr.zeros_like(flux["ecosystem_fraction"].isel(ecosystem=0), bool) if left is None else left
+    )
     fraction = flux["ecosystem_fraction"]
     present = (fraction > 0).any("ecosystem")
     index = flux["dissimilarity"].weighted(fraction).mean("ecosystem")
@@ -244,12 +411,13 @@ def _flagged(
         ("driver_filled", (status == STATUS["filled"]) | ruled),
         ("outside_applicability", index > checkpoint.applicability.threshold),
         ("driver_missing", status == STATUS["missing"]),
+        ("intervention_outside_training", left),
         ("no_ecosystem", ~present),
         ("ocean", ~land & ~present),
     ):
         flag = flag.where(~applies, np.uint8(QUALITY_FLAGS[name]))
     name = f"{gas.flux}_density"
-    used = fraction > 0
+    used = (fraction > 0) & ~left
     masked = {n: flux[n].where(used) for n in (name, f"{name}_variance", f"{name}_quantile")}
     order = {n: v.transpose(*flux[n].dims).assign_attrs(flux[n].attrs) for n, v in masked.items()}
     return flux.drop_vars("dissimilarity").assign(

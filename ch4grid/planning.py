@@ -34,6 +34,9 @@ PROCESS_BYTES = 550_000_000
 DENSITY_COPIES = 5
 AREA_COPIES = 9
 
+# Rule by which a scenario leaves cells out: cell-months that its drivers take out of the area of applicability.
+BLANKING = 1
+
 Action = Literal["make", "publish", "done"]
 
 
@@ -242,10 +245,16 @@ def _parts(recipe: Recipe, scenario: str, model: str) -> dict[str, str]:
         "drivers": sha256_json([told["drivers"], recipe.spin_up, recipe.gaps]),
         "ecosystems": sha256_json(told["ecosystems"]),
         "model": model,
-        "scenario": sha256_json(told["scenarios"][scenario]),
+        "scenario": _scenario_digest(recipe, scenario),
         "format": template.FORMAT,
         "ch4grid": __version__,
     }
+
+
+def _scenario_digest(recipe: Recipe, scenario: str) -> str:
+    """Digest of what a scenario changes, with the rule for what lies beyond the training where it changes anything."""
+    told = recipe.resolved()["scenarios"][scenario]
+    return sha256_json([told, BLANKING] if recipe.scenarios[scenario].changes else told)
 
 
 def _year(year: int, owed: bool, listed: bool) -> YearPlan:

@@ -5,6 +5,7 @@ This is where torch is loaded; planning and a run that has nothing to do stay cl
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -13,10 +14,18 @@ from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
-from ch4grid.inference import CheckpointPlugin, Region, loaded, predict_region
+from ch4grid.inference import (
+    CheckpointPlugin,
+    Region,
+    count_clipped,
+    loaded,
+    predict_region,
+    region_of,
+)
 from ch4grid.models import Checkpoint
 from ch4grid.planning import Plan
 from ch4grid.recipe import ModelCheckpoint, ModelFile, Recipe
+from ch4grid.scenarios import able, apply_areas
 from ch4grid.vocabulary import Gas
 
 
@@ -65,31 +74,52 @@ def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device:
         return
     recipe, checkpoint = assembly.recipe, Checkpoint.load(folder)
     grid = recipe.product_grid
+    scenario = recipe.scenarios[todo.scenario]
+    if scenario.propagate:
+        able(checkpoint.structure, scenario)
     areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
+    areas = areas.assign(ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], scenario))
     spec = _spec(recipe, todo, checkpoint, areas)
     cube.create(todo.store, spec, grid, _planes(grid, areas, spec.members))
     cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
     workers.plug(CheckpointPlugin(folder))
-    normals = assembly.normals(recipe.normals_period)
-    jobs = []
-    for year in years:
-        region = Region(
-            drivers=assembly.update(year - recipe.spin_up, year),
-            years=(year - recipe.spin_up, year),
-            areas=assembly.areas(year),
-            normals=normals,
-            scenario=recipe.scenarios[todo.scenario],
+    regions = {
+        year: region_of(
+            assembly,
+            year,
+            scenario,
+            spin_up=recipe.spin_up,
+            period=recipe.normals_period,
             resolution=grid.resolution,
         )
-        jobs += [
-            Job(todo.store, folder, region.at(tile), year, recipe.gas_row, device)
-            for tile in grid.tiles()
-            if cube.staged(todo.store, year, tile) is None
-        ]
+        for year in years
+    }
+    jobs = [
+        Job(todo.store, folder, regions[year].at(tile), year, recipe.gas_row, device)
+        for year in years
+        for tile in grid.tiles()
+        if cube.staged(todo.store, year, tile) is None
+    ]
     workers.map("predict regions", write_region, jobs)
     for done, year in enumerate(years, start=1):
-        cube.finish(todo.store, year)
+        cube.finish(todo.store, year, _told(folder, regions[year], grid, workers))
         workers.report("verify and publish years", done, len(years))
+
+
+def _told(folder: Path, region: Region, grid: Grid, workers: Workers) -> dict[str, Any]:
+    """What a scenario has to tell of a year: how many land months of a driver were held in its range."""
+    if not region.scenario.do and not region.scenario.propagate:
+        return {}
+    jobs = [(folder, region.at(tile)) for tile in grid.tiles()]
+    found = workers.map("count values out of range", clipped, jobs)
+    names = sorted({n for one in found for n in one})
+    return {"clipped": {n: sum(one.get(n, 0) for one in found) for n in names}}
+
+
+def clipped(job: tuple[Path, Region]) -> dict[str, int]:
+    """One task of a worker: how many values of a region a scenario takes out of range, by driver."""
+    folder, region = job
+    return count_clipped(loaded(folder), region)
 
 
 def write_region(job: Job) -> None:
@@ -140,7 +170,9 @@ def _spec(
         parts=todo.parts,
         gas=recipe.gas_row,
         static_fraction="time" not in areas["ecosystem_fraction"].dims,
-        attributes={budgets.INFLATION: f"{checkpoint.calibration['inflation']:.6g}"},
+        attributes={budgets.INFLATION: f"{checkpoint.calibration['inflation']:.6g}"}
+        | publication.scenario_attributes(recipe, todo.scenario, checkpoint),
+        intervened=recipe.scenarios[todo.scenario].changes,
     )
 
 

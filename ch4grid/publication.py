@@ -4,6 +4,7 @@ It reads the published store only, so what people see is what the store holds. T
 its presence is what "published" means. The index page follows the catalog at the end of every run.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,14 +15,26 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ch4grid import __version__, budgets, catalog, ledger, pages
+from ch4grid import __version__, budgets, catalog, cube, ledger, pages
 from ch4grid.recipe import Recipe
+from ch4grid.scenarios import followers
 from ch4grid.stores import Workspace, write_atomic, write_json
 
 if TYPE_CHECKING:
     from ch4grid.models import Checkpoint
 
 LEVEL = 0.9
+# The scenario that others are compared with.
+HISTORY = "historical"
+# What no scenario shows, one sentence each.
+SCENARIO_LIMITS = (
+    "It is the answer of a statistical model to changed inputs, consistent with the towers, and no forecast.",
+    "The change is lasting and the same in every month; how the world gets there is not part of it.",
+    "Climate normals, soils and cities stay as they were: ecosystems do not move or adapt.",
+    "New wetland emits like the wetland that the cell has, drained land like its upland, both at once.",
+    "Cells that the change takes out of what the towers cover are left out: totals of the two cubes do not compare, the "
+    "paired difference over the cells that both have does.",
+)
 # Packages whose version can change a value.
 SOFTWARE = ("torch", "torch-geometric", "tigramite", "numpy", "xarray", "zarr")
 
@@ -230,6 +243,7 @@ def _page(
         store=store,
         files={**files, "ledger": record.ledger},
         skill=checkpoint.skill,
+        change=_change(recipe, product, store, checkpoint),
         provenance={
             "model": f"{record.model}, checkpoint {checkpoint.digest[:16]}",
             "inputs": ", ".join(record.inputs) or "files named in the recipe",
@@ -239,6 +253,72 @@ def _page(
         licence=record.licence,
         limits=limits(recipe, product),
         level=LEVEL,
+    )
+
+
+def left_out(store: Path) -> tuple[str, ...]:
+    """What a scenario's store leaves out because it leaves the training, one line by year."""
+    with catalog.open_store(store) as product:
+        told = json.loads(product.attrs.get(cube.OUTSIDE_TRAINING, "{}"))
+    return tuple(
+        f"{year}: {found['cell_months']:.1%} of the cell-months left out, outside the training under the scenario"
+        + (
+            f", with {found['historical_emission']:.1%} of the historical exchange"
+            if found["historical_emission"] is not None
+            else ""
+        )
+        for year, found in sorted(told.items())
+    )
+
+
+def paired(store: Path, recipe: Recipe) -> pd.DataFrame | None:
+    """The paired difference of a scenario to history beside it; None for history, or where no year is in both."""
+    past = store.with_name(f"{HISTORY}.zarr")
+    if past == store or not (past / "zarr.json").is_file():
+        return None
+    with catalog.open_store(store) as new, catalog.open_store(past) as old:
+        return budgets.paired_difference(new, old, recipe.gas_row, LEVEL)
+
+
+def scenario_attributes(recipe: Recipe, name: str, checkpoint: "Checkpoint") -> dict[str, str]:
+    """Attributes of a scenario's store: what was changed and what follows from it; none for history."""
+    scenario = recipe.scenarios[name]
+    if not scenario.changes:
+        return {}
+    return {
+        "scenario_changes": "; ".join(scenario.in_words()),
+        "scenario_consequences": _consequences(recipe, name, checkpoint),
+    }
+
+
+def _consequences(recipe: Recipe, name: str, checkpoint: "Checkpoint") -> str:
+    """What follows from a scenario's change of drivers, in a sentence."""
+    scenario = recipe.scenarios[name]
+    if not scenario.propagate or checkpoint.structure is None:
+        return "All other drivers are those of history: nothing follows from the change."
+    names = followers(checkpoint.drivers, scenario, checkpoint.structure)
+    return (
+        f"By the structural model of the towers' weather, for good: {', '.join(names)} follow."
+        if names
+        else "The structural model knows no driver that follows from the change."
+    )
+
+
+def _change(
+    recipe: Recipe, product: xr.Dataset, store: Path, checkpoint: "Checkpoint"
+) -> pages.Change | None:
+    """What the page of a scenario says besides; None for history."""
+    name = store.stem
+    if not recipe.scenarios[name].changes:
+        return None
+    told = json.loads(product.attrs.get(cube.OUTSIDE_TRAINING, "{}"))
+    found = paired(store, recipe)
+    return pages.Change(
+        changed=recipe.scenarios[name].in_words(),
+        follows=_consequences(recipe, name, checkpoint),
+        left_out={int(y): v for y, v in told.items()},
+        difference=found,
+        limits=SCENARIO_LIMITS,
     )
 
 

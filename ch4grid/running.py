@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ch4grid import catalog, cube, ledger, publication
 from ch4grid.assembly import Assembly
@@ -13,6 +13,9 @@ from ch4grid.planning import Plan, plan
 from ch4grid.progress import Report, silent
 from ch4grid.recipe import ModelCheckpoint, Recipe
 from ch4grid.stores import Workspace
+
+if TYPE_CHECKING:
+    from ch4grid.investigation import Outcome as Investigation
 
 # Groups of clusters left out together by `benchmark --quick`.
 QUICK_GROUPS = 4
@@ -31,6 +34,8 @@ class Outcome:
     totals: dict[str, list[float]]
     doubts: tuple[str, ...]
     revised: tuple[str, ...]
+    difference: tuple[dict[str, Any], ...] | None = None
+    scenario: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The outcome as JSON values."""
@@ -43,6 +48,10 @@ class Outcome:
             "annual_total_tg": self.totals,
             "not_final": list(self.doubts),
             "revised_drivers": list(self.revised),
+            "difference_to_historical_tg": None
+            if self.difference is None
+            else list(self.difference),
+            "left_out": list(self.scenario),
         }
 
     def in_words(self) -> str:
@@ -52,6 +61,7 @@ class Outcome:
         lines += [
             f"{year}: {t[1]:.1f} Tg ({t[0]:.1f} to {t[2]:.1f})" for year, t in self.totals.items()
         ]
+        lines += list(self.scenario)
         lines += [f"not final: {d}" for d in self.doubts]
         lines += list(self.revised)
         lines += [
@@ -199,6 +209,29 @@ def benchmark(
         )
 
 
+def discover(
+    recipe: Recipe,
+    workspace: Workspace,
+    *,
+    quick: bool = False,
+    cluster: str = "local",
+    report: Report = silent,
+) -> "Investigation":
+    """Investigate the causes of the flux at the towers of a recipe, and write a report.
+
+    Raises:
+        RecipeError: The recipe names no towers, or the cluster is unknown.
+        InputError: A file is missing or wrong, or there are too few towers.
+        RunError: The report cannot be written.
+    """
+    check_cluster(cluster)
+    from ch4grid.investigation import investigate  # heavy: tigramite, scikit-learn
+
+    with open_workers(cluster, report) as workers:
+        assembly = Assembly(recipe, workspace, workers.map)
+        return investigate(recipe, workspace, assembly, quick=quick)
+
+
 def verify(store: Path) -> list[str]:
     """What is wrong with a product, in words; empty when every chunk is as the ledger says.
 
@@ -228,6 +261,7 @@ def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan, revised: tuple[st
         annual = publication.totals(product, recipe.gas).annual
     globe = [v.sel(ecosystem="all", region="globe") for v in annual]
     totals = {str(int(y)): [float(v.sel(year=y)) for v in globe] for y in globe[0]["year"].values}
+    difference, told = _against_history(recipe, todo)
     return Outcome(
         store=todo.store,
         catalog=workspace.catalog,
@@ -237,7 +271,29 @@ def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan, revised: tuple[st
         totals=totals,
         doubts=todo.doubts,
         revised=revised,
+        difference=difference,
+        scenario=told,
     )
+
+
+def _against_history(
+    recipe: Recipe, todo: Plan
+) -> tuple[tuple[dict[str, Any], ...] | None, tuple[str, ...]]:
+    """The paired difference of a scenario to history [Tg yr-1] as rows and in words; nothing for history itself."""
+    if not recipe.scenarios[todo.scenario].changes:
+        return None, ()
+    told = publication.left_out(todo.store)
+    found = publication.paired(todo.store, recipe)
+    if found is None:
+        return None, (*told, "no year of the historical product to compare with")
+    rows = tuple({str(k): v for k, v in row.items()} for row in found.to_dict("records"))
+    lines = [
+        f"difference to historical, {r['ecosystem']}: {r['mean']:+.3g} Tg yr-1"
+        + (f" ({r['lower']:+.3g} to {r['upper']:+.3g})" if r["lower"] == r["lower"] else "")
+        for r in rows
+        if r["mean"] != 0
+    ]
+    return rows, (*told, *lines)
 
 
 def _seed(recipe: Recipe) -> int:

@@ -204,8 +204,9 @@ KG_PER_TG = 1e9
 SECONDS_PER_DAY = 86400.0
 
 # quality_flag: one meaning per cell-month. Where several apply, the first of these holds: ocean, no_ecosystem,
-# driver_missing (why there is no flux, or part of the drivers), outside_applicability, driver_filled (also an area that
-# follows the rule for years beyond its series), driver_preliminary.
+# intervention_outside_training (why a scenario has no flux), driver_missing (why there is no flux, or part of the
+# drivers), outside_applicability, driver_filled (also an area that follows the rule for years beyond its series),
+# driver_preliminary.
 QUALITY_FLAGS: dict[str, int] = {
     "valid": 0,
     "ocean": 1,
@@ -214,7 +215,10 @@ QUALITY_FLAGS: dict[str, int] = {
     "driver_missing": 4,
     "outside_applicability": 5,
     "driver_preliminary": 6,
+    "intervention_outside_training": 7,
 }
+# Meanings that only a scenario other than history needs; other products do not list them.
+SCENARIO_FLAGS = ("intervention_outside_training",)
 NEVER_WRITTEN = 255
 
 EPOCH = np.datetime64("1970-01-01", "D")

@@ -19,7 +19,7 @@ from ch4grid.models.checkpoint import Applicability
 from ch4grid.scenarios import Scenario
 from ch4grid.testing import CLIMATE, drivers
 from ch4grid.uncertainty import QUANTILES, UNCALIBRATED, Calibration
-from ch4grid.vocabulary import ECOSYSTEMS, GASES, QUALITY_FLAGS, months
+from ch4grid.vocabulary import ECOSYSTEMS, GASES, QUALITY_FLAGS, SCENARIO_FLAGS, months
 
 GRID = Grid(30.0)
 GAS = GASES["ch4"]
@@ -96,6 +96,7 @@ class Echo:
     scale: float = 0.0
     drivers: tuple[str, ...] = tuple(CLIMATE)
     statics: tuple[str, ...] = ()
+    structure: None = None
     gas: str = "ch4"
     calibration: dict = dataclasses.field(default_factory=UNCALIBRATED.to_json)
     applicability: Applicability = dataclasses.field(
@@ -309,7 +310,8 @@ def test_every_flag_is_where_its_reason_is_and_prevails_in_order(
         ]
         expected = next(name for applies, name in reasons if applies)
         assert found[at] == QUALITY_FLAGS[expected], (at, expected)
-    assert set(np.unique(found)) == set(QUALITY_FLAGS.values())
+    of_history = {v for n, v in QUALITY_FLAGS.items() if n not in SCENARIO_FLAGS}
+    assert set(np.unique(found)) == of_history
     missing = flux[DENSITY].isnull().all(("member", "ecosystem")).values
     np.testing.assert_array_equal(missing, ~(fraction > 0).any(axis=0))
 

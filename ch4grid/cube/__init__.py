@@ -10,7 +10,8 @@ with lock(store):
     finish(store, year)
 """
 
-from ch4grid.cube.block import cell_block
+from ch4grid.cube.blanking import ATTRIBUTE as OUTSIDE_TRAINING
+from ch4grid.cube.block import cell_block, weighted
 from ch4grid.cube.creation import create
 from ch4grid.cube.difference import write_difference
 from ch4grid.cube.publish import begin, finish, lock, staged, write_block
@@ -25,9 +26,11 @@ from ch4grid.cube.repair import (
 from ch4grid.cube.staging import Record
 from ch4grid.cube.template import ProductSpec
 from ch4grid.cube.verify import Problem, verify
-from ch4grid.cube.version import Decision, Identity, next_version
+from ch4grid.cube.version import ATTRIBUTION, Decision, Identity, next_version
 
 __all__ = [
+    "ATTRIBUTION",
+    "OUTSIDE_TRAINING",
     "Decision",
     "Identity",
     "Problem",
@@ -47,6 +50,7 @@ __all__ = [
     "rollback",
     "staged",
     "verify",
+    "weighted",
     "write_block",
     "write_difference",
 ]

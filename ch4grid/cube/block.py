@@ -22,6 +22,8 @@ Slices = tuple[slice, slice]
 # Relative tolerances of the two identities of a product.
 CELL_TOLERANCE = 1e-6
 BUDGET_TOLERANCE = 1e-9
+# Flags that say why there is no flux.
+NO_FLUX = ("ocean", "no_ecosystem", "driver_missing", "intervention_outside_training")
 
 
 def cell_block(
@@ -30,7 +32,8 @@ def cell_block(
     """Product variables of one write region and year from its FLUX block.
 
     A cell flux is missing where no class is present or where a class that is present has no density; `quality_flag`
-    says which. Class contributions add with their fraction; see the attributes of the product for the statistics.
+    says which, and in a scenario that it was left out because its drivers leave the training. Class contributions add
+    with their fraction; see the attributes of the product for the statistics.
 
     Args:
         flux: FLUX block of exactly the region's cells.
@@ -128,9 +131,10 @@ def _flags(
 ) -> NDArray[np.uint8]:
     """Flags with the reason wherever the flux is missing."""
     reasons = (QUALITY_FLAGS["ocean"], QUALITY_FLAGS["no_ecosystem"])
+    blanked = flags == QUALITY_FLAGS["intervention_outside_training"]
     result = flags.astype(np.uint8)
     result = np.where(~present & ~np.isin(result, reasons), np.uint8(reasons[1]), result)
-    lost = present & ~np.isfinite(stored)
+    lost = present & ~np.isfinite(stored) & ~blanked
     return np.where(lost, np.uint8(QUALITY_FLAGS["driver_missing"]), result).astype(np.uint8)
 
 
@@ -158,7 +162,7 @@ def check_block(block: xr.Dataset, gas: Gas = GASES["ch4"]) -> list[str]:
     problems = (
         [f"{off.sum()} cell fluxes differ from the sum of density x fraction"] if off.any() else []
     )
-    reasons = [QUALITY_FLAGS[r] for r in ("ocean", "no_ecosystem", "driver_missing")]
+    reasons = [QUALITY_FLAGS[r] for r in NO_FLUX]
     silent = int((~valid & ~np.isin(flag, reasons)).sum())
     problems += [f"{silent} missing cell fluxes without a reason in quality_flag"] if silent else []
     unwritten = int((~np.isin(flag, list(QUALITY_FLAGS.values()))).sum())

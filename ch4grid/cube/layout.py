@@ -15,6 +15,7 @@ from ch4grid.vocabulary import (
     FLUX_UNITS,
     NEVER_WRITTEN,
     QUALITY_FLAGS,
+    SCENARIO_FLAGS,
     Gas,
 )
 
@@ -75,9 +76,12 @@ class Shape:
         return (lengths | {"region": self.regions})[dim]
 
 
-def arrays(gas: Gas, shape: Shape, *, static_fraction: bool = False) -> dict[str, Layout]:
+def arrays(
+    gas: Gas, shape: Shape, *, static_fraction: bool = False, intervened: bool = False
+) -> dict[str, Layout]:
     """Every array of a product by name: coordinates, statics and yearly variables."""
-    data = _fluxes(gas, shape) | _ensemble(gas, shape) | _diagnostics(shape, static_fraction)
+    diagnostics = _diagnostics(shape, static_fraction, intervened)
+    data = _fluxes(gas, shape) | _ensemble(gas, shape) | diagnostics
     quality = (f"{gas.flux}_standard_error", "dissimilarity_index", "quality_flag")
     kinds = dict.fromkeys(data, "modelResult") | dict.fromkeys(quality, "qualityInformation")
     statics = _statics(shape)
@@ -242,7 +246,8 @@ def _ensemble(gas: Gas, shape: Shape) -> dict[str, Layout]:
     }
 
 
-def _diagnostics(shape: Shape, static_fraction: bool) -> dict[str, Layout]:
+def _diagnostics(shape: Shape, static_fraction: bool, intervened: bool) -> dict[str, Layout]:
+    flags = {n: v for n, v in QUALITY_FLAGS.items() if intervened or n not in SCENARIO_FLAGS}
     index = {
         "units": "1",
         "cell_methods": MEAN,
@@ -259,8 +264,8 @@ def _diagnostics(shape: Shape, static_fraction: bool) -> dict[str, Layout]:
         "cell_methods": "time: point area: point",
         "long_name": "quality of the cell and month",
         "standard_name": "quality_flag",
-        "flag_values": list(QUALITY_FLAGS.values()),
-        "flag_meanings": " ".join(QUALITY_FLAGS),
+        "flag_values": list(flags.values()),
+        "flag_meanings": " ".join(flags),
         "comment": f"{NEVER_WRITTEN} where nothing was written yet",
     }
     dims = CELL[1:] if static_fraction else CELL

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ch4grid import ledger
 from ch4grid.cube import staging
+from ch4grid.cube.blanking import ATTRIBUTE, blanked
 from ch4grid.cube.block import check_block
 from ch4grid.cube.creation import object_row, template_rows
 from ch4grid.cube.layout import MONTHS
@@ -246,10 +247,15 @@ def encoded_region(
     return encode(name, doc, array.values.astype(doc["data_type"]), tuple(first))
 
 
-def finish(store: Path, year: int) -> None:
+def finish(store: Path, year: int, told: Mapping[str, Any] | None = None) -> None:
     """Publish a year whose regions are all written: sum the budget, read everything back, replace the group metadata.
 
     Does nothing to a published year.
+
+    Args:
+        store: The store.
+        year: The year.
+        told: What a scenario has to tell of the year besides what it leaves out, as JSON values.
 
     Raises:
         RunError: A region is missing, or what was read back is not what was written or breaks an identity.
@@ -273,7 +279,9 @@ def finish(store: Path, year: int) -> None:
     )
     merged = ledger.merge(known, ledger.in_state(rows, "verified"))
     ledger.write(store, merged, root_sha256=ledger.root_digest(store))
-    root = _publish(store, plan, years, len(axis) * MONTHS)
+    root = _publish(
+        store, plan, years, len(axis) * MONTHS, _intervention(store, plan, year, told or {})
+    )
     ledger.write(
         store, ledger.in_state(merged, "published"), root_sha256=hashlib.sha256(root).hexdigest()
     )
@@ -339,7 +347,22 @@ def _refuse(store: Path, year: int, records: Sequence[Record], problems: Sequenc
     )
 
 
-def _publish(store: Path, plan: Plan, years: Sequence[int], length: int) -> bytes:
+def _intervention(store: Path, plan: Plan, year: int, told: Mapping[str, Any]) -> dict[str, str]:
+    """The attribute of a scenario that says what every published year leaves out, this one included."""
+    if not plan.spec.intervened:
+        return {}
+    known = json.loads(_published(store).get(ATTRIBUTE, "{}"))
+    found = blanked(store, year, plan.spec.first_year, plan.spec.gas)
+    return {ATTRIBUTE: json.dumps(known | {str(year): found | dict(told)}, sort_keys=True)}
+
+
+def _publish(
+    store: Path,
+    plan: Plan,
+    years: Sequence[int],
+    length: int,
+    intervention: Mapping[str, str],
+) -> bytes:
     docs: dict[str, Document] = {}
     for path in sorted(store.glob("*/" + METADATA)):
         doc = read_document(store, path.parent.name)
@@ -350,7 +373,7 @@ def _publish(store: Path, plan: Plan, years: Sequence[int], length: int) -> byte
     rows = int(docs["latitude"]["shape"][0])
     inputs = _published_inputs(store) | {y: plan.inputs[y] for y in years if y in plan.inputs}
     attributes = group_attributes(plan.spec, Grid(180.0 / rows), {y: inputs[y] for y in years})
-    root = serialised(group_document(attributes, docs))
+    root = serialised(group_document(attributes | intervention, docs))
     _replace(store / METADATA, root)
     return root
 
@@ -361,11 +384,15 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _published_inputs(store: Path) -> dict[int, str]:
+    told = json.loads(_published(store).get("ch4grid_inputs", "{}"))
+    return {int(y): d for y, d in told.items()}
+
+
+def _published(store: Path) -> dict[str, Any]:
+    """Attributes of the group as published, none before its first year."""
     path = store / METADATA
-    if not path.exists():
-        return {}
-    attributes: dict[str, Any] = json.loads(path.read_bytes())["attributes"]
-    return {int(y): d for y, d in json.loads(attributes["ch4grid_inputs"]).items()}
+    found: dict[str, Any] = json.loads(path.read_bytes())["attributes"] if path.exists() else {}
+    return found
 
 
 def _tidy(store: Path, plan: Plan, year: int, rows: Sequence[Row]) -> None:

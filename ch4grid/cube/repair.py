@@ -7,6 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from ch4grid import ledger
+from ch4grid.cube.blanking import ATTRIBUTE
 from ch4grid.cube.objects import METADATA, dims_of, encode, read_document, serialised
 from ch4grid.cube.publish import encoded_region, tiles
 from ch4grid.cube.recovery import settle
@@ -112,6 +113,10 @@ def rollback(store: Path) -> int:
     root = json.loads((store / METADATA).read_bytes())
     known = json.loads(root["attributes"]["ch4grid_inputs"])
     root["attributes"] |= coverage({int(y): d for y, d in known.items() if int(y) != last})
+    told = json.loads(root["attributes"].get(ATTRIBUTE, "{}"))
+    if told:
+        left = {y: v for y, v in told.items() if int(y) != last}
+        root["attributes"][ATTRIBUTE] = json.dumps(left, sort_keys=True)
     docs = root["consolidated_metadata"]["metadata"]
     for doc in docs.values():
         if "time" in dims_of(doc):

@@ -52,6 +52,7 @@ class ProductSpec:
         ecosystems: Class names.
         static_fraction: True when class areas do not change in time.
         attributes: Further attributes of the group, such as creator_name, institution, references, doi.
+        intervened: True when drivers or areas are not those of history.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ProductSpec:
     ecosystems: tuple[str, ...] = ECOSYSTEMS
     static_fraction: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
+    intervened: bool = False
 
     def __post_init__(self) -> None:
         if self.members < 2:
@@ -90,7 +92,7 @@ def year_slice(year: int, first_year: int) -> slice:
 def layouts(spec: ProductSpec, grid: Grid, regions: int) -> dict[str, Layout]:
     """Arrays of the product by name."""
     shape = Shape(grid, spec.members, len(spec.ecosystems), regions)
-    return arrays(spec.gas, shape, static_fraction=spec.static_fraction)
+    return arrays(spec.gas, shape, static_fraction=spec.static_fraction, intervened=spec.intervened)
 
 
 def documents(spec: ProductSpec, grid: Grid, regions: int) -> dict[str, Document]:

@@ -17,6 +17,8 @@ from ch4grid.errors import InputError
 
 # The part that belongs to one scenario; all others are shared by the scenarios of a version.
 SCENARIO = "scenario"
+# How the name of a store begins that is no scenario but the attribution of a change.
+ATTRIBUTION = "attribution-"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def versions(output: Path, product: str) -> dict[int, list[Path]]:
     found: dict[int, list[Path]] = {}
     for path in stores:
         folder = path.parents[1].name
-        if folder[1:].isdigit():
+        if folder[1:].isdigit() and not path.parent.name.startswith(ATTRIBUTION):
             found.setdefault(int(folder[1:]), []).append(path.parent)
     return found
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ch4grid.drivers.areas import GLWD, Coastal, Peat, Rice, Settlement, Wetlands
-from ch4grid.drivers.assembly import assemble, at_sites, normals
+from ch4grid.drivers.assembly import assemble, at_sites, normals, spreads
 from ch4grid.drivers.era5 import ERA5
 from ch4grid.drivers.gridded import Gridded
 from ch4grid.drivers.modis import MODIS, LandCover, ModisTiles
@@ -44,4 +44,5 @@ __all__ = [
     "assemble",
     "at_sites",
     "normals",
+    "spreads",
 ]

@@ -1,6 +1,6 @@
 """Sources on the product grid in memory, how drivers look at the towers, and the climate they describe."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -69,6 +69,37 @@ def normals(drivers: xr.Dataset) -> xr.Dataset:
             span = cycle.max("month") - cycle.min("month")
             text = f"range of the mean seasonal cycle over {period}"
             out[f"{name}_range"] = _described(span, variable, text)
+    return xr.Dataset(out)
+
+
+def spreads(drivers: xr.Dataset, log_floor: Mapping[str, float]) -> xr.Dataset:
+    """Standard deviation of the monthly anomalies of every dynamic driver (latitude, longitude).
+
+    The anomaly of a month is its departure from the mean of its calendar month; every such mean costs a degree of
+    freedom. Lazy drivers are read one calendar month at a time.
+
+    Args:
+        drivers: Drivers (time, latitude, longitude).
+        log_floor: Drivers whose logarithm is meant, with the value below which it is not taken.
+    """
+    out: dict[str, xr.DataArray] = {}
+    for name in (n for n in DYNAMIC if n in drivers and "time" in drivers[n].dims):
+        total, free = 0.0, 0.0
+        months = drivers.indexes["time"].month
+        for month in sorted(set(months)):
+            some = (
+                drivers[name].isel(time=np.flatnonzero(months == month)).load().astype(np.float64)
+            )
+            if name in log_floor:
+                some = np.log(some.where(some.isnull() | (some > log_floor[name]), log_floor[name]))
+            total = total + ((some - some.mean("time")) ** 2).sum("time")
+            free = free + np.maximum(some.count("time") - 1, 0)
+        deviation = np.sqrt(xr.DataArray(total) / xr.DataArray(free).where(xr.DataArray(free) > 0))
+        attrs = {"long_name": f"standard deviation of the anomalies of {VARIABLES[name].long_name}"}
+        if name in log_floor:
+            attrs["comment"] = "of the natural logarithm"
+        units = {} if name in log_floor else {"units": VARIABLES[name].units}
+        out[name] = deviation.astype(np.float32).drop_attrs(deep=False).assign_attrs(attrs | units)
     return xr.Dataset(out)
 
 

@@ -30,6 +30,8 @@ from ch4grid.models.head import QUANTILES
 from ch4grid.models.samples import ANOMALY_ONLY, Points, Scaler
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
 from ch4grid.stores import sweep_partial, write_atomic
+from ch4grid.vocabulary import GASES
+from ch4grid.structure import StructuralModel
 
 FORMAT = "ch4grid-checkpoint-1"
 ARRAYS = "model.safetensors"
@@ -73,6 +75,7 @@ class Checkpoint:
         calibration: JSON of an `uncertainty.Calibration`, empty before calibration.
         skill: Rows of split, n and scores, as JSON values.
         meta: Provenance as JSON values: towers, seed, software.
+        structure: Structural model of the drivers, None in checkpoints that were trained before there was one.
     """
 
     config: CTGATConfig
@@ -86,6 +89,7 @@ class Checkpoint:
     calibration: dict[str, Any] = field(default_factory=dict)
     skill: tuple[dict[str, Any], ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
+    structure: StructuralModel | None = None
 
     @property
     def architecture(self) -> str:
@@ -138,7 +142,7 @@ class Checkpoint:
     def predict(
         self, points: xr.Dataset, *, device: str = "cpu", batch: int = 64, last: int | None = None
     ) -> xr.Dataset:
-        """The law of the flux at points, all members in one pass, in asinh space (flux / 10 nmol m-2 s-1).
+        """The law of the flux at points, all members in one pass, in asinh space.
 
         A month depends on the twenty months before it: the caller gives these as well and drops them afterwards. Points
         are independent of each other, of their order and of the batch.
@@ -182,12 +186,20 @@ class Checkpoint:
                 "site": points["site"],
                 "time": points["time"][-wanted:],
             },
-            attrs={"transform": "asinh(flux / 10 nmol m-2 s-1)"},
+            attrs={"transform": f"asinh(flux / {GASES[self.gas].asinh_scale:g} nmol m-2 s-1)"},
         )
 
     def applicability_features(self, points: xr.Dataset) -> Singles:
         """Scaled predictors (site, time, feature) that the area of applicability is measured with."""
         return applicability_rows(Points.of(points, self.drivers, self.statics), self.scaler)
+
+    def causes(self, ecosystem: int) -> frozenset[str]:
+        """Drivers that can move the flux of a class in some member: its parents and theirs; no other one can."""
+        lists = [lists[ecosystem] for _, lists in self.networks]
+        found = {
+            int(i) for one in lists for i in (*one.nodes, *one.driver[np.isfinite(one.log_prior)])
+        }
+        return frozenset(self.drivers[i] for i in found)
 
     @cached_property
     def networks(self) -> tuple[tuple[CTGAT, tuple[ParentLists, ...]], ...]:
@@ -268,6 +280,8 @@ class Checkpoint:
             "skill": list(self.skill),
             "meta": self.meta,
         }
+        if self.structure is not None:
+            document["structure"] = json.loads(self.structure.to_json())
         text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False)
         return {ARRAYS: arrays, DOCUMENT: (text + "\n").encode()}
 
@@ -325,7 +339,12 @@ def _decode(document: dict[str, Any], arrays: Arrays) -> Checkpoint:
         calibration=document["calibration"],
         skill=tuple(document["skill"]),
         meta=document["meta"],
+        structure=_structure(document.get("structure")),
     )
+
+
+def _structure(document: dict[str, Any] | None) -> StructuralModel | None:
+    return None if document is None else StructuralModel.from_json(json.dumps(document))
 
 
 def _read(folder: Path) -> dict[str, bytes]:

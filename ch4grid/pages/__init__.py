@@ -2,10 +2,11 @@
 
 from ch4grid.pages.index import IndexEntry, write_index
 from ch4grid.pages.maps import thumbnail_png
-from ch4grid.pages.product import Interval, ProductPage, write_product_page
+from ch4grid.pages.product import Change, Interval, ProductPage, write_product_page
 from ch4grid.pages.server import serve
 
 __all__ = [
+    "Change",
     "IndexEntry",
     "Interval",
     "ProductPage",

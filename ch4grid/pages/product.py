@@ -31,6 +31,7 @@ FLAG_WORDS = {
     "no_ecosystem": "land, but none of the classes, for instance ice or open water",
     "driver_filled": "a driver stands on part of the cell or on its mean year, or an area on the rule for later years",
     "driver_preliminary": "estimated from preliminary drivers, to be replaced by final ones",
+    "intervention_outside_training": "no estimate: the scenario's drivers leave what the towers have seen",
     "driver_missing": "estimated without a driver that is missing; no estimate where none is left",
     "outside_applicability": "estimated, but unlike anything the towers have seen: use with caution",
 }
@@ -61,6 +62,26 @@ class Interval(NamedTuple):
     upper: xr.DataArray
 
 
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What the page of a scenario shows besides.
+
+    Args:
+        changed: What was changed, one phrase each.
+        follows: What follows from it, in a sentence.
+        left_out: By year what is left out because it leaves the training: shares `cell_months`, `area` and
+            `historical_emission` (None where unknown), and `clipped` values by driver.
+        difference: Paired difference to history: columns ecosystem, lower, mean, upper [Tg yr-1], years.
+        limits: What a scenario does not show, one sentence each.
+    """
+
+    changed: Sequence[str]
+    follows: str
+    left_out: Mapping[int, Mapping[str, Any]]
+    difference: pd.DataFrame | None
+    limits: Sequence[str]
+
+
 @dataclass(frozen=True)
 class ProductPage:
     """Everything that a product page shows.
@@ -83,6 +104,7 @@ class ProductPage:
         licence: Its licence.
         limits: What not to use it for, one sentence each.
         level: Coverage that the intervals aim at.
+        change: What differs from history; None for history.
     """
 
     title: str
@@ -102,6 +124,7 @@ class ProductPage:
     licence: str = "CC-BY-4.0"
     limits: Sequence[str] = ()
     level: float = 0.9
+    change: Change | None = None
 
 
 class Picture(NamedTuple):
@@ -136,6 +159,8 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         history=_history(page),
         skill=_skill(page),
         flags=_flags(last),
+        left_out=_left_out(page.change),
+        difference=_difference(page.change),
         level=round(100 * page.level),
     )
     write_atomic(path, text.encode())
@@ -308,6 +333,40 @@ def _skill(page: ProductPage) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def _left_out(change: Change | None) -> list[tuple[int, str]]:
+    """What a scenario leaves out, by year, in a sentence."""
+    rows = []
+    for year, told in sorted((change.left_out if change else {}).items()):
+        emission = told.get("historical_emission")
+        past = (
+            f"with {percent(emission)} of the historical exchange"
+            if emission is not None
+            else "share of the historical exchange unknown, as the historical product lacks the year"
+        )
+        clipped = ", ".join(f"{n} {c}" for n, c in told.get("clipped", {}).items())
+        rows.append(
+            (
+                year,
+                f"{percent(told['cell_months'])} of the cell-months, {percent(told['area'])} of the area, {past}"
+                + (f"; values held in the range of their driver: {clipped}" if clipped else ""),
+            )
+        )
+    return rows
+
+
+def _difference(change: Change | None) -> list[tuple[str, str, str]]:
+    if change is None or change.difference is None:
+        return []
+    return [
+        (
+            words(row.ecosystem) if row.ecosystem != ALL else "all classes",
+            figure(row.mean),
+            f"{figure(row.lower)} to {figure(row.upper)}" if np.isfinite(row.lower) else MISSING,
+        )
+        for row in change.difference.itertuples()
+    ]
 
 
 def _flags(last: xr.Dataset) -> list[tuple[int, str, str, str]]:

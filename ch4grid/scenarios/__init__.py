@@ -1,5 +1,16 @@
-"""Scenarios: what is changed in the drivers before the model runs."""
+"""Scenarios: what is changed in drivers and class areas before the model runs."""
 
-from ch4grid.scenarios.shift import Scenario, apply
+from ch4grid.scenarios.areas import apply_areas
+from ch4grid.scenarios.scenario import Scenario, Share
+from ch4grid.scenarios.shift import Intervention, able, apply, followers, intervene
 
-__all__ = ["Scenario", "apply"]
+__all__ = [
+    "Intervention",
+    "Scenario",
+    "Share",
+    "able",
+    "apply",
+    "apply_areas",
+    "followers",
+    "intervene",
+]

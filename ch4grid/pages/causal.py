@@ -146,7 +146,7 @@ def graphs(page: CausalPage) -> dict[str, Network]:
             page.drivers,
             target=page.target,
             flux=page.flux,
-            title=f"Causes of the flux, {class_words(name)}",
+            title=f"Links into the flux, {class_words(name)}",
             step=page.step,
         )
         for name, links in page.links.items()

@@ -218,6 +218,37 @@ def benchmark(
 
 
 @app.command()
+def discover(
+    recipe: RecipeFile,
+    output: Output = Path("products"),
+    data: Data = Path(),
+    cluster: Cluster = "local",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few replicates: a first look, wider intervals.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Investigate what drives the flux at a recipe's towers: graphs, effects, checks and one report to read."""
+    from ch4grid.recipe import load
+    from ch4grid.running import discover as discover_causes
+
+    loaded = load(recipe)
+    with reporting() as report:
+        done = discover_causes(
+            loaded, _workspace(data, output), quick=quick, cluster=cluster, report=report
+        )
+    _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+    if done.unanswered:
+        first = done.unanswered[0]
+        raise RunError(
+            f"{len(done.unanswered)} part(s) of the investigation ended in an error",
+            where=first["title"],
+            found=first["reason"],
+            fix="The other parts are in the report",
+        )
+
+
+@app.command()
 def inventory(
     recipe: RecipeFile,
     year: Years = None,

@@ -17,25 +17,25 @@ from ch4grid.pages.plots import Estimate, Gradient, IntervalPlot, gradient, inte
 # Columns that hold the value of an interval, the first that is there.
 VALUES = (
     "effect",
-    "estimate",
-    "rate",
-    "false_link_rate",
+    "reported",
+    "response",
     "share",
     "slope",
     "trend",
     "change",
-    "mean",
+    "estimate",
     "value",
 )
+# What is drawn where a table holds more than one kind of result.
+MAIN = {"kind": "total", "contrast": "per unit", "scale": "plain"}
 # Columns whose values make a panel each, and those that are no part of a row's label.
-PANELS = ("outcome", "quantity", "driver", "treatment")
-UNLABELLED = frozenset(
-    {"unit", "units", "verdict", "why", "told", "note", "modifiers", "adjustment"}
-)
-SOUND = ("sound", "passed", "overlap_holds")
-RATES = frozenset({"rate", "false_link_rate"})
-# Share of false links that the null controls allow.
-ALLOWED = 0.05
+PANELS = ("driver", "treatment", "outcome", "quantity", "kind")
+UNLABELLED = frozenset({"unit", "units", "status", "why", "adjustment", "blocks", "placebo_zero"})
+# Where the null controls put their rates; the share of false links that they allow.
+RATE, ALLOWED = "reported", 0.05
+# All towers together.
+POOL = "pool"
+SOUND_STATUS = "estimated"
 MOST_PANELS, MOST_ROWS = 12, 26
 
 READ_INTERVALS = (
@@ -44,8 +44,8 @@ READ_INTERVALS = (
 )
 READ_RATES = "Share of links found where none can be, with its 90 % interval; the line is what is allowed, 0.05."
 READ_GRADIENT = (
-    "Effect (line) with its 90 % interval (band) against the urban fraction. Dashed: where the sign changes, with the"
-    " interval of that place shaded; it is drawn only where a reversal was found."
+    "Slope of the flux on the driver against the urban fraction, over the fractions of the towers. Dashed: where it"
+    " changes sign, with the 90 % interval of that place shaded; drawn only where a reversal may be claimed."
 )
 
 
@@ -61,13 +61,22 @@ class Drawing(NamedTuple):
 
 def drawings(finding: Finding) -> list[Drawing]:
     """The drawings of a finding; none where its table holds no intervals."""
-    table = finding.table
-    value = next((c for c in VALUES if c in table), None)
-    if value is None or not {"lower", "upper"} <= set(table) or not len(table):
+    if {"nature", "change", "reversal"} <= set(finding.table):
+        return list(_gradients(finding))[:MOST_PANELS]
+    table = _main(finding.table)
+    value = next((c for c in VALUES if c in table and pd.api.types.is_numeric_dtype(table[c])), "")
+    if not value or not {"lower", "upper"} <= set(table) or table[value].isna().all():
         return []
-    if "urban_fraction" in table:
-        return list(_gradients(finding, value))[:MOST_PANELS]
+    table = table[table[value].notna()]
     return [_intervals(finding, name, rows, value) for name, rows in _panels(table)][:MOST_PANELS]
+
+
+def _main(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the main kind of result."""
+    for column, value in MAIN.items():
+        if column in table and (table[column] == value).any():
+            table = table[table[column] == value]
+    return table
 
 
 def _panels(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -90,70 +99,68 @@ def _intervals(finding: Finding, name: str, rows: pd.DataFrame, value: str) -> D
     labels = [
         str(c)
         for c in rows
-        if not pd.api.types.is_numeric_dtype(rows[c])
+        if (c == "lag" or not pd.api.types.is_numeric_dtype(rows[c]))
         and c not in UNLABELLED
         and (rows[c].nunique() > 1 or len(rows) == 1)
         and not (name and c in PANELS)
     ][:2] or [str(rows.columns[0])]
-    sound = next((c for c in SOUND if c in rows), None)
     estimates = [
         Estimate(
             _label(row, labels),
             float(row[value]),
             float(row["lower"]),
             float(row["upper"]),
-            True if sound is None else bool(row[sound]),
+            _sound(row),
         )
         for _, row in rows.head(MOST_ROWS).iterrows()
     ]
-    unit = next((str(rows[c].iloc[0]) for c in ("unit", "units") if c in rows), "")
-    title = name or finding.title
-    rate = value in RATES
+    rate = value == RATE
     plot = interval_plot(
         estimates,
-        title=title,
-        unit=unit or _unit_of(finding.columns[value]),
+        title=name or finding.title,
+        unit=_unit(finding, rows, value),
         reference=ALLOWED if rate else 0.0,
         reference_label="allowed" if rate else "",
     )
-    return Drawing(title, plot, None, plot.unit, READ_RATES if rate else READ_INTERVALS)
+    return Drawing(plot.title, plot, None, plot.unit, READ_RATES if rate else READ_INTERVALS)
+
+
+def _sound(row: pd.Series) -> bool:
+    """Whether nothing in the row says that its value is not to be used."""
+    if "sound" in row:
+        return bool(row["sound"])
+    return "status" not in row or str(row["status"]).startswith(SOUND_STATUS)
 
 
 def _label(row: pd.Series, columns: list[str]) -> str:
-    told = ", ".join(words(short(str(row[c]))) for c in columns)
+    told = ", ".join(f"lag {row[c]}" if c == "lag" else words(short(str(row[c]))) for c in columns)
     return told if len(told) <= 24 else f"{told[:23]}…"
 
 
-def _unit_of(meaning: str) -> str:
-    """What stands in brackets at the end of a column's meaning."""
+def _unit(finding: Finding, rows: pd.DataFrame, value: str) -> str:
+    """The unit of a panel: what the rows say, else what stands in brackets in the meaning of the column."""
+    said = next((str(rows[c].iloc[0]) for c in ("unit", "units") if c in rows), "")
+    if said:
+        return f"asinh units {said}" if said.startswith("per ") else said
+    meaning = finding.columns[value]
     return meaning[meaning.rfind("[") + 1 : meaning.rfind("]")] if "[" in meaning else meaning
 
 
-def _gradients(finding: Finding, value: str) -> Iterator[Drawing]:
-    table = finding.table
-    by = [c for c in ("ecosystem", "class", "driver") if c in table] or [table.columns[0]]
-    for key, rows in table.groupby(by, sort=False):
-        rows = rows.dropna(subset=[value, "urban_fraction"]).sort_values("urban_fraction")
-        if len(rows) < 2:
-            continue
-        parts = [words(short(str(k))) for k in (key if isinstance(key, tuple) else (key,))]
-        unit = next((str(rows[c].iloc[0]) for c in ("unit", "units") if c in rows), "")
+def _gradients(finding: Finding) -> Iterator[Drawing]:
+    """The slope of every driver against the urban fraction, for all classes together."""
+    table = _main(finding.table)
+    if table.empty:
+        return
+    least, most = finding.attributes.get("urban_fraction", (0.0, 1.0))
+    share = np.linspace(float(least), float(most), 2)
+    name = POOL if (table["ecosystem"] == POOL).any() else table["ecosystem"].iloc[0]
+    for _, row in table[table["ecosystem"] == name].iterrows():
+        slope = float(row["nature"]) + float(row["change"]) * share
+        claimed = bool(row["claimed"])
         drawn = gradient(
-            rows["urban_fraction"].to_numpy(np.float64),
-            (
-                rows["lower"].to_numpy(np.float64),
-                rows[value].to_numpy(np.float64),
-                rows["upper"].to_numpy(np.float64),
-            ),
-            title=", ".join(parts),
-            reversal=_reversal(rows),
+            share,
+            (slope, slope, slope),
+            title=short(str(row["driver"])),
+            reversal=(row["reversal"], row["lower"], row["upper"]) if claimed else None,
         )
-        yield Drawing(", ".join(parts), None, drawn, unit, READ_GRADIENT)
-
-
-def _reversal(rows: pd.DataFrame) -> tuple[float, float, float] | None:
-    names = ("reversal", "reversal_lower", "reversal_upper")
-    if not set(names) <= set(rows):
-        return None
-    at, low, high = (float(rows[n].iloc[0]) for n in names)
-    return (at, low, high) if np.isfinite([at, low, high]).all() else None
+        yield Drawing(drawn.chart.title, None, drawn, "asinh units per unit", READ_GRADIENT)

@@ -6,79 +6,40 @@ One site alone has no power (methods 3.3: 24 % of true parents), hence pooling a
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from ch4grid.causal import strength
 from ch4grid.causal.expert import admissible
 from ch4grid.causal.independence import LaggedRows, PartialCorrelation
-from ch4grid.causal.preparation import STEPS_PER_YEAR, Panel, prepare
+from ch4grid.causal.preparation import Panel, prepare
 from ch4grid.causal.prior import POOL, Evidence, shrink
+from ch4grid.causal.settings import Discovery
+from ch4grid.causal.strength import Node, Strength
 from ch4grid.graph import CausalGraph
+
+__all__ = ["Discovery", "Mapper", "discover", "gather", "graph_of", "panel_of"]
 
 Floats = NDArray[np.float64]
 Links = dict[int, dict[tuple[int, int], str]]
+# `map`, or one that works in parallel: the numbers do not depend on it.
+Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 # More steps than variables: tigramite warns about a frame that looks transposed.
 STUB_STEPS = 1000
-
-
-class Discovery(BaseModel):
-    """How causes are discovered: step of the series, lags, significance, bootstrap and shrinkage.
-
-    Args:
-        step: Step of the series that discovery sees.
-        max_lag: Longest lag of the graph [months].
-        max_weeks: Longest lag tested on weekly series [weeks].
-        alpha: Significance level of a conditional independence test.
-        test: "robust" maps every anomaly to normal scores before partial correlation, "linear" does not.
-        bootstraps: Block-bootstrap replicates of links into the flux.
-        driver_bootstraps: Replicates of links among drivers.
-        block: Length of a bootstrap block [months].
-        harmonics: Annual harmonics removed per site and variable.
-        min_coverage: Steps measured for a smaller share than this are not used [1].
-        min_years: Sites with less measured flux than this are not used [years].
-        min_class_years: Classes with less measured flux than this rest on the pool [years].
-        max_conditions: Largest number of contemporaneous conditions in one test.
-        shrink_class: Weight k1 of the pool against a class [site years].
-        shrink_expert: Weight k2 of the expert against the pool.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    step: Literal["month", "week"] = "month"
-    max_lag: int = Field(default=3, ge=0, le=12)
-    max_weeks: int = Field(default=8, ge=1, le=26)
-    alpha: float = Field(default=0.01, gt=0, lt=1)
-    test: Literal["robust", "linear"] = "robust"
-    bootstraps: int = Field(default=50, ge=1)
-    driver_bootstraps: int = Field(default=10, ge=1)
-    block: int = Field(default=6, ge=1)
-    harmonics: int = Field(default=2, ge=1, le=4)
-    min_coverage: float = Field(default=0.2, ge=0, le=1)
-    min_years: float = Field(default=1.0, ge=0)
-    min_class_years: float = Field(default=5.0, ge=0)
-    max_conditions: int = Field(default=3, ge=0)
-    shrink_class: float = Field(default=5.0, ge=0)
-    shrink_expert: float = Field(default=0.5, gt=0)
-
-    @property
-    def reach(self) -> int:
-        """Longest lag tested, in steps of the series."""
-        return self.max_lag if self.step == "month" else self.max_weeks
-
-    @property
-    def block_steps(self) -> int:
-        """Length of a bootstrap block in steps of the series."""
-        return max(1, round(self.block * STEPS_PER_YEAR[self.step] / 12))
+# Replicates that one piece of parallel work holds.
+CHUNK = 10
+# A 90 % interval.
+QUANTILES = (0.05, 0.95)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +52,23 @@ class _Data:
     frame_drivers: Any
 
 
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    """Graph of the drivers: weights of its links (to, from, lag) and each one's lagged parents."""
+
+    found: Floats
+    lagged: dict[int, list[Node]]
+
+
+class _Stratum(NamedTuple):
+    """Sites whose links into the flux are asked for together; `found` are those of the whole sample."""
+
+    name: str
+    members: tuple[int, ...]
+    replicates: tuple[int, ...] = ()
+    found: tuple[Node, ...] = ()
+
+
 def discover(
     series: xr.Dataset,
     *,
@@ -99,11 +77,13 @@ def discover(
     ecosystems: Sequence[str],
     config: Discovery,
     seed: int,
+    mapper: Mapper = map,
 ) -> CausalGraph:
     """The causal graph of the flux and its drivers: shrunk link probabilities per class at monthly lags.
 
     Drivers that the series cannot speak about (absent, static, or the same every year) keep the expert prior; the
-    provenance names them with the reason, and holds the raw frequencies, p and q values, versions, sites and clusters.
+    provenance names them with the reason, and holds the raw frequencies, strengths, p and q values, versions, sites
+    and clusters.
 
     Args:
         series: Flux [kg m-2 s-1] and drivers (site, time), coordinates ecosystem and cluster (site).
@@ -112,11 +92,21 @@ def discover(
         ecosystems: Names of the classes, in the order of the graph.
         config: How to discover.
         seed: Seed of the bootstrap.
+        mapper: `map`, or one that runs replicates in parallel and keeps their order.
 
     Raises:
         InputError: The flux is absent, or the series does not have the step that `config` says.
     """
-    panel = prepare(
+    panel = panel_of(series, flux=flux, drivers=drivers, config=config)
+    evidence = gather(panel, ecosystems=ecosystems, config=config, seed=seed, mapper=mapper)
+    return graph_of(
+        evidence, panel, drivers=drivers, ecosystems=ecosystems, config=config, seed=seed
+    )
+
+
+def panel_of(series: xr.Dataset, *, flux: str, drivers: Sequence[str], config: Discovery) -> Panel:
+    """The panel that `config` makes of a series, see `prepare`."""
+    return prepare(
         series,
         flux=flux,
         drivers=drivers,
@@ -124,8 +114,20 @@ def discover(
         harmonics=config.harmonics,
         min_coverage=config.min_coverage,
         min_years=config.min_years,
+        regime=config.regime,
     )
-    evidence = gather(panel, ecosystems=ecosystems, config=config, seed=seed)
+
+
+def graph_of(
+    evidence: Evidence | None,
+    panel: Panel,
+    *,
+    drivers: Sequence[str],
+    ecosystems: Sequence[str],
+    config: Discovery,
+    seed: int,
+) -> CausalGraph:
+    """The shrunk graph of what was gathered from a panel."""
     return shrink(
         evidence,
         panel,
@@ -134,6 +136,8 @@ def discover(
         max_lag=config.max_lag,
         shrink_class=config.shrink_class,
         shrink_expert=config.shrink_expert,
+        shrink_site=config.shrink_site,
+        trust=config.trust,
         provenance={
             "method": "PCMCI+, pooled anomalies, block bootstrap",
             "tigramite": version("tigramite"),
@@ -144,43 +148,99 @@ def discover(
 
 
 def gather(
-    panel: Panel, *, ecosystems: Sequence[str], config: Discovery, seed: int
+    panel: Panel,
+    *,
+    ecosystems: Sequence[str],
+    config: Discovery,
+    seed: int,
+    mapper: Mapper = map,
 ) -> Evidence | None:
-    """Link frequencies and p values of a panel at the lags of its step; None when it has no site or no driver."""
+    """What a panel tells of the links at the lags of its step; None when it has no site or no driver.
+
+    Args:
+        panel: The panel.
+        ecosystems: Classes to ask for beside the pool.
+        config: How to discover.
+        seed: Seed of the bootstrap.
+        mapper: Runs jobs over strata and replicates.
+    """
     if not panel.sites or len(panel.variables) < 2:
         return None
     data = _data(panel, config)
     everywhere = np.ones(len(data.rows.site))
-    replicates = [
-        _resampled(data.rows, everywhere, config.block_steps, random)
-        for random in _generators(seed, "drivers", config.driver_bootstraps)
-    ]
-    among = np.mean([_driver_links(data, w, config)[0] for w in replicates], axis=0)
-    lagged = _driver_links(data, everywhere, config)[1]
-    groups = {POOL: np.arange(len(panel.sites))} | {
-        name: panel.of_class(name) for name in ecosystems
-    }
-    tested = {
-        name: members
-        for name, members in groups.items()
-        if name == POOL or panel.years[members].sum() >= config.min_class_years
-    }
-    into = {
-        name: _flux_evidence(
-            data,
-            lagged,
-            np.isin(data.rows.site, members),
-            config,
-            _generators(seed, name, config.bootstraps),
+    whole = _Graph(*_driver_links(data, everywhere, config))
+    job = partial(_driver_replicates, data, config, seed)
+    among = np.concatenate(list(mapper(job, _chunks(config.driver_bootstraps)))).mean(axis=0)
+    possible = _possible(data.drivers, config.reach)
+    strata = _strata(panel, ecosystems, config)
+    asked = {s.name: s for s in strata}
+    results = mapper(partial(_whole_sample, data, whole.lagged, config), strata)
+    full = dict(zip(asked, results, strict=True))
+    jobs = [
+        stratum._replace(replicates=chunk, found=full[name][0])
+        for name, stratum in asked.items()
+        for chunk in _chunks(
+            config.bootstraps if name in (POOL, *ecosystems) else config.site_bootstraps
         )
-        for name, members in tested.items()
-    }
+    ]
+    made = zip(
+        jobs, mapper(partial(_replicates, data, whole.lagged, config, seed), jobs), strict=True
+    )
+    parts: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in asked}
+    for stratum, part in made:
+        parts[stratum.name].append(part)
+    frequency = {k: np.concatenate([f for f, _ in v]).mean(axis=0) for k, v in parts.items()}
+    groups = [name for name in asked if name in (POOL, *ecosystems)]
+    alone = {name: asked[name].members[0] for name in asked if name not in groups}
     return Evidence(
         among=among,
-        into={name: frequency for name, (frequency, _) in into.items()},
-        p={name: p for name, (_, p) in into.items()},
-        years={name: float(panel.years[members].sum()) for name, members in groups.items()},
+        into={name: frequency[name] for name in groups},
+        p={name: full[name][1].p for name in groups},
+        years={POOL: float(panel.years.sum())}
+        | {name: float(panel.years[panel.of_class(name)].sum()) for name in ecosystems},
+        strength={name: full[name][1].value for name in groups},
+        bounds={
+            name: np.quantile(np.concatenate([s for _, s in parts[name]]), QUANTILES, axis=0)
+            for name in groups
+        },
+        strength_among=strength.among_drivers(
+            PartialCorrelation(data.rows, everywhere), whole.found, whole.lagged, possible
+        ).value,
+        effective={name: _effective(panel, asked[name].members) for name in groups},
+        into_sites={panel.sites[at]: frequency[name] for name, at in alone.items()},
+        p_sites={panel.sites[at]: full[name][1].p for name, at in alone.items()},
     )
+
+
+def _strata(panel: Panel, ecosystems: Sequence[str], config: Discovery) -> list[_Stratum]:
+    """All sites, every class with enough data and, when asked for, every long site alone."""
+    strata = [_Stratum(POOL, tuple(range(len(panel.sites))))]
+    for name in ecosystems:
+        members = panel.of_class(name)
+        if panel.years[members].sum() >= config.min_class_years:
+            strata.append(_Stratum(name, tuple(members.tolist())))
+    if config.sites:
+        measured = np.isfinite(panel.values[..., -1]).sum(axis=1)
+        strata += [
+            _Stratum(f"site {panel.sites[at]}", (at,))
+            for at in np.flatnonzero(measured >= config.min_site_steps).tolist()
+        ]
+    return strata
+
+
+def _chunks(count: int) -> list[tuple[int, ...]]:
+    """Replicates 0 to `count` in pieces of parallel work."""
+    return [tuple(range(i, min(i + CHUNK, count))) for i in range(0, count, CHUNK)]
+
+
+def _effective(panel: Panel, members: Sequence[int]) -> Floats:
+    """Effective sample size of every driver with the flux (driver,)."""
+    values = panel.values[list(members)]
+    sizes = [
+        strength.effective_size(values[..., i], values[..., -1])
+        for i in range(len(panel.variables) - 1)
+    ]
+    return np.asarray(sizes, dtype=np.float64)
 
 
 def _data(panel: Panel, config: Discovery) -> _Data:
@@ -220,10 +280,21 @@ def _resampled(
     return weights * counts
 
 
-def _generators(seed: int, group: str, count: int) -> list[np.random.Generator]:
-    """One generator per replicate, the same whatever other groups are tested."""
-    key = zlib.crc32(group.encode())
-    return [np.random.default_rng([seed, key, i]) for i in range(count)]
+def _generator(seed: int, group: str, replicate: int) -> np.random.Generator:
+    """The generator of one replicate, the same whatever other groups are tested and wherever it runs."""
+    return np.random.default_rng([seed, zlib.crc32(group.encode()), replicate])
+
+
+def _driver_replicates(
+    data: _Data, config: Discovery, seed: int, replicates: Sequence[int]
+) -> Floats:
+    """Weights of links among drivers (replicate, to, from, lag)."""
+    everywhere = np.ones(len(data.rows.site))
+    block = config.block_steps
+    draws = [
+        _resampled(data.rows, everywhere, block, _generator(seed, "drivers", i)) for i in replicates
+    ]
+    return np.stack([_driver_links(data, weights, config)[0] for weights in draws])
 
 
 def _driver_links(
@@ -245,28 +316,49 @@ def _driver_links(
     return found.transpose(1, 0, 2), parents
 
 
-def _flux_evidence(
-    data: _Data,
-    lagged: dict[int, list[tuple[int, int]]],
-    inside: NDArray[np.bool_],
-    config: Discovery,
-    generators: Sequence[np.random.Generator],
-) -> tuple[Floats, Floats]:
-    """Bootstrap frequency and full-sample p value of the links into the flux (driver, lag) over the rows `inside`."""
-    links = _flux_assumptions(data.drivers, lagged, config.reach)
+def _whole_sample(
+    data: _Data, lagged: dict[int, list[Node]], config: Discovery, stratum: _Stratum
+) -> tuple[tuple[Node, ...], Strength]:
+    """Parents of the flux in the whole sample of a stratum, its own past among them, and the strength of all links."""
+    test = PartialCorrelation(data.rows, _inside(data, stratum))
     target = len(data.drivers)
+    links = _flux_assumptions(data.drivers, lagged, config.reach)
+    graph = _pcmciplus(data.frame, test, links, config, collider_rule="none")["graph"]
+    found = tuple((int(i), -int(lag)) for i, lag in np.argwhere(graph[:, target] == "-->"))
+    return found, strength.into_flux(test, found, lagged, target, config.reach)
 
-    def run(weights: Floats) -> dict[str, Any]:
+
+def _replicates(
+    data: _Data, lagged: dict[int, list[Node]], config: Discovery, seed: int, stratum: _Stratum
+) -> tuple[Floats, Floats]:
+    """Presence and strength of the links into the flux (replicate, driver, lag) in bootstrap draws of a stratum."""
+    links = _flux_assumptions(data.drivers, lagged, config.reach)
+    inside, target = _inside(data, stratum), len(data.drivers)
+    present, strengths = [], []
+    for i in stratum.replicates:
+        random = _generator(seed, stratum.name, i)
+        weights = _resampled(data.rows, inside, config.block_steps, random)
         test = PartialCorrelation(data.rows, weights)
-        return _pcmciplus(data.frame, test, links, config, collider_rule="none")
+        graph = _pcmciplus(data.frame, test, links, config, collider_rule="none")["graph"]
+        present.append(graph[:target, target] == "-->")
+        strengths.append(
+            strength.into_flux(test, stratum.found, lagged, target, config.reach).value
+        )
+    return np.stack(present).astype(np.float64), np.stack(strengths)
 
-    base = inside.astype(np.float64)
-    graphs = [
-        run(_resampled(data.rows, base, config.block_steps, random))["graph"]
-        for random in generators
-    ]
-    frequency = np.mean([graph[:target, target] == "-->" for graph in graphs], axis=0)
-    return frequency, np.asarray(run(base)["p_matrix"][:target, target], dtype=np.float64)
+
+def _inside(data: _Data, stratum: _Stratum) -> Floats:
+    """Weight 1 for the rows of a stratum, else 0."""
+    return np.isin(data.rows.site, stratum.members).astype(np.float64)
+
+
+def _possible(drivers: Sequence[str], reach: int) -> NDArray[np.bool_]:
+    """Links among drivers that may exist (to, from, lag)."""
+    possible = np.zeros((len(drivers), len(drivers), reach + 1), dtype=bool)
+    for to, row in _driver_assumptions(drivers, reach).items():
+        for source, lag in row:
+            possible[to, source, -lag] = True
+    return possible
 
 
 def _driver_assumptions(drivers: Sequence[str], reach: int) -> Links:

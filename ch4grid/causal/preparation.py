@@ -26,6 +26,9 @@ MAX_ANOMALY = 6.0
 CLIMATOLOGY_TOLERANCE = 1e-6
 # The seasonal standard deviation is kept above this share of its mean, so that a calm season is not blown up.
 MIN_RELATIVE_SCALE = 0.3
+# Deficit = saturation pressure at the temperature x (1 - relative humidity): three names for two numbers.
+HUMIDITY = ("tas", "vpd", "hurs")
+FREEZING = 273.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,7 @@ def prepare(
     harmonics: int,
     min_coverage: float,
     min_years: float,
+    regime: str = "all",
 ) -> Panel:
     """The panel of a series: asinh flux and drivers without place, trend and season, in units of their own spread.
 
@@ -79,6 +83,11 @@ def prepare(
         harmonics: Number of annual harmonics removed.
         min_coverage: Steps whose measured share is below this are dropped [1].
         min_years: Sites with less measured flux than this are left out [years].
+        regime: "all", or only fluxes of the "growing" or of the "frozen" season, see `in_regime`.
+
+    Pressure enters as its departure from the site's own mean year like every other driver, so that elevation, which
+    differs between sites, cannot link it to the flux (methods 2.2). Of temperature, vapour pressure deficit and
+    relative humidity any two determine the third, so that beside the first two the last is not tested.
 
     Raises:
         InputError: The flux is absent or has no known gas, or the series has another step.
@@ -93,10 +102,14 @@ def prepare(
             fix="Set discovery.step to the step of the tower source",
         )
     measured = target(series, flux, min_coverage)
+    if regime != "all":
+        measured = np.where(in_regime(series, regime), measured, np.nan)
     years = np.isfinite(measured).sum(axis=1) / STEPS_PER_YEAR[step]
     kept = np.flatnonzero(years >= min_years)
     calendar = pd.DatetimeIndex(series["time"].values)
     untested = {name: _why_untested(series, name, kept, calendar) for name in drivers}
+    if not any(untested.get(name, "not asked for") for name in HUMIDITY):
+        untested[HUMIDITY[-1]] = f"follows from {HUMIDITY[0]} and {HUMIDITY[1]}"
     tested = [name for name in drivers if not untested[name]]
     columns = [transformed(series, name) for name in tested] + [measured]
     raw = np.stack([column[kept] for column in columns], axis=-1)
@@ -112,6 +125,28 @@ def prepare(
         step=step,
         untested={name: reason for name, reason in untested.items() if reason},
     )
+
+
+def in_regime(series: xr.Dataset, regime: str) -> NDArray[np.bool_]:
+    """Steps (site, time) of the growing season, soil (else air) above 0 degC, or of the frozen rest.
+
+    A step without a temperature belongs to neither.
+
+    Raises:
+        InputError: The series has neither soil nor air temperature.
+    """
+    name = next((n for n in ("tsl", "tas") if n in series), None)
+    if name is None:
+        raise InputError(
+            "the growing season cannot be told",
+            where="discovery.regime",
+            expected="tsl or tas in the series",
+            found=sorted(map(str, series.data_vars)),
+            fix="Add a temperature to the drivers, or set discovery.regime to all",
+        )
+    temperature = floats(series, name)
+    warm = temperature > FREEZING
+    return warm if regime == "growing" else np.isfinite(temperature) & ~warm
 
 
 def _class_names(series: xr.Dataset) -> NDArray[np.str_]:

@@ -1,13 +1,15 @@
-"""From link frequencies to link probabilities: shrinkage of class to pool to expert, and weeks to months.
+"""From link frequencies to link probabilities: shrinkage of site to class to pool to expert, and weeks to months.
 
-    pi_e = (n_e f_e + k1 pi_0) / (n_e + k1),   pi_0 = (f_pool + k2 pi_expert) / (1 + k2)      (methods 3.4)
+    pi_e = (t n_e f_e + k1 pi_0) / (t n_e + k1),   pi_0 = (t f_pool + k2 pi_expert) / (t + k2)      (methods 3.4)
 
-with f the bootstrap frequency of a link and n_e the measured site years of a class. "No link found" in a short record
+with f the bootstrap frequency of a link, n_e the measured site years of a class and t the trust that null controls
+left in the evidence. Where sites were looked at alone, f_e is the mean over sites by years of f_s, and f_s the site's
+own frequency drawn to the class. "No link found" in a short record
 means no power, not no cause, so no link that was tested or expected ever becomes a hard zero on its own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,14 +34,33 @@ class Evidence:
     Args:
         among: Frequency of links among drivers (to, from, lag).
         into: Frequency of links into the flux (driver, lag), for the pool and each class with enough data.
-        p: Full-sample p values of the same links.
+        p: Full-sample p values of the same links, see `strength`.
         years: Measured site years of the pool and of every class.
+        strength: Full-sample partial correlations of the same links [1].
+        bounds: Their 90 % bootstrap intervals (bound, driver, lag) [1].
+        strength_among: Full-sample partial correlations of links among drivers (to, from, lag) [1].
+        effective: Effective sample sizes of the tests (driver,), for the pool and each class.
+        into_sites: Frequency of links into the flux (driver, lag) of each site looked at alone.
+        p_sites: Their p values.
     """
 
     among: Floats
     into: Mapping[str, Floats]
     p: Mapping[str, Floats]
     years: Mapping[str, float]
+    strength: Mapping[str, Floats] = field(default_factory=dict)
+    bounds: Mapping[str, Floats] = field(default_factory=dict)
+    strength_among: Floats | None = None
+    effective: Mapping[str, Floats] = field(default_factory=dict)
+    into_sites: Mapping[str, Floats] = field(default_factory=dict)
+    p_sites: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def q(self) -> dict[str, Floats]:
+        """False discovery rates of `p`: one family over drivers, lags, the pool, classes and sites looked at alone."""
+        names = list(self.p)
+        family = [*self.p.values(), *self.p_sites.values()]
+        return dict(zip(names, benjamini_hochberg(np.stack(family)), strict=False))
 
 
 def shrink(
@@ -52,6 +73,8 @@ def shrink(
     shrink_class: float,
     shrink_expert: float,
     provenance: Mapping[str, Any],
+    shrink_site: float = 20.0,
+    trust: float = 1.0,
 ) -> CausalGraph:
     """The causal graph of the evidence; where nothing was tested it is the expert's.
 
@@ -64,6 +87,8 @@ def shrink(
         shrink_class: k1 [site years].
         shrink_expert: k2.
         provenance: What to record beside sites, frequencies and significance.
+        shrink_site: Weight of a class against one of its sites looked at alone [site years].
+        trust: Factor on the evidence of links into the flux, from what null controls left of it; 0 is the expert [1].
     """
     expert = expert_flux(drivers, ecosystems, max_lag)
     pooled, among = expert.copy(), expert_drivers(drivers, max_lag)
@@ -71,8 +96,10 @@ def shrink(
     if evidence is not None:
         tested = [list(drivers).index(name) for name in panel.variables[:-1]]
         monthly = {k: to_months(f, panel.step, max_lag) for k, f in evidence.into.items()}
-        pooled = _towards(pooled, _spread(monthly[POOL], pooled[0], tested), shrink_expert)
-        pi = _class_prior(evidence, monthly, pooled, tested, ecosystems, shrink_class)
+        for name in set(panel.ecosystems) & set(monthly):
+            monthly[name] = _with_sites(monthly[name], name, evidence, panel, max_lag, shrink_site)
+        pooled = _towards(pooled, _spread(monthly[POOL], pooled[0], tested), shrink_expert, trust)
+        pi = _class_prior(evidence, monthly, pooled, tested, ecosystems, shrink_class, trust)
         found = np.full_like(among, np.nan)
         found[np.ix_(tested, tested)] = to_months(evidence.among, panel.step, max_lag)
         among = _towards(among, found, shrink_expert)
@@ -118,9 +145,32 @@ def benjamini_hochberg(p: Floats) -> Floats:
     return q.reshape(p.shape)
 
 
-def _towards(expert: Floats, found: Floats, weight: float) -> Floats:
+def _with_sites(
+    frequency: Floats,
+    ecosystem: str,
+    evidence: Evidence,
+    panel: Panel,
+    max_lag: int,
+    weight: float,
+) -> Floats:
+    """Monthly frequencies of a class as the mean over its sites by years, (driver, lag).
+
+    A site looked at alone has its own frequencies drawn to those of the class; the others have those of the class.
+    """
+    members = panel.of_class(ecosystem)
+    total = np.zeros_like(frequency)
+    for at in members:
+        own, n = frequency, panel.years[at]
+        if panel.sites[at] in evidence.into_sites:
+            alone = to_months(evidence.into_sites[panel.sites[at]], panel.step, max_lag)
+            own = (n * alone + weight * frequency) / (n + weight)
+        total += n * own
+    return total / panel.years[members].sum() if len(members) else frequency
+
+
+def _towards(expert: Floats, found: Floats, weight: float, trust: float = 1.0) -> Floats:
     """Frequencies drawn to the expert; the expert alone where nothing was tested (NaN) or a link is impossible (0)."""
-    drawn = (found + weight * expert) / (1.0 + weight)
+    drawn = (trust * found + weight * expert) / (trust + weight)
     return np.where(np.isfinite(found) & (expert > 0), drawn, expert)
 
 
@@ -138,12 +188,15 @@ def _class_prior(
     tested: list[int],
     ecosystems: Sequence[str],
     weight: float,
+    trust: float,
 ) -> Floats:
     """Class frequencies drawn to the pool (ecosystem, driver, lag); the pool where a class was not tested."""
     prior = pooled.copy()
     for e, name in enumerate(ecosystems):
         if name in monthly:
-            n = evidence.years[name]
+            n = trust * evidence.years[name]
+            if n + weight == 0:
+                continue
             found = _spread(monthly[name], pooled[e], tested)
             drawn = (n * found + weight * pooled[e]) / (n + weight)
             prior[e] = np.where(np.isfinite(found), drawn, pooled[e])
@@ -160,8 +213,6 @@ def _record(panel: Panel, evidence: Evidence | None, pooled: Floats) -> dict[str
     }
     if evidence is None:
         return record | {"step": panel.step, "site_years": {}, "frequency": {}, "p": {}, "q": {}}
-    names = list(evidence.p)
-    q = benjamini_hochberg(np.stack([evidence.p[name] for name in names]))
     return record | {
         "step": panel.step,
         "tested": list(panel.variables[:-1]),
@@ -169,7 +220,10 @@ def _record(panel: Panel, evidence: Evidence | None, pooled: Floats) -> dict[str
         "frequency": {k: f.round(DIGITS).tolist() for k, f in evidence.into.items()},
         "frequency_among_drivers": evidence.among.round(DIGITS).tolist(),
         "p": {k: _significant(p) for k, p in evidence.p.items()},
-        "q": {k: _significant(q[i]) for i, k in enumerate(names)},
+        "q": {k: _significant(q) for k, q in evidence.q.items()},
+        "strength": {k: s.round(DIGITS).tolist() for k, s in evidence.strength.items()},
+        "effective_size": {k: n.round(1).tolist() for k, n in evidence.effective.items()},
+        "frequency_of_sites": {k: f.round(DIGITS).tolist() for k, f in evidence.into_sites.items()},
     }
 
 

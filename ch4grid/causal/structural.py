@@ -9,22 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ch4grid.causal.anomalies import departures, design_matrix, floats, target
 from ch4grid.causal.equations import Equation, Rows, Solution, draws, equation, resolve, rows, solve
+from ch4grid.causal.monthly import HARMONICS, MIN_COVERAGE, Towers, towers
 from ch4grid.causal.ordering import Term, causes, terms
-from ch4grid.causal.preparation import _class_names, _clusters
 from ch4grid.errors import InputError
 from ch4grid.graph import CausalGraph
-from ch4grid.structure import LOG_FLOOR, POOL, StructuralModel
+from ch4grid.structure import POOL, StructuralModel
 
 Floats = NDArray[np.float64]
 
-HARMONICS = 2
-MIN_COVERAGE = 0.2
 BLOCK_MONTHS = 12
 BOOTSTRAPS = 200
 # A class equation needs this many rows per cause, and a driver this share of the rows of what it is said to cause.
@@ -32,98 +28,6 @@ ROWS_PER_CAUSE = 15
 MIN_MEASURED = 0.5
 # A property that hardly differs between the sites of a class cannot be seen to modify an effect.
 MIN_SPREAD = 0.02
-
-
-@dataclass(frozen=True, eq=False)
-class Towers:
-    """What equations are fitted on, by month.
-
-    Args:
-        values: Drivers in transformed units and the flux in asinh space, (site, time) by node; absent drivers NaN.
-        spread: Standard deviations of their anomalies (site, node), NaN where not measured.
-        ecosystems: Class name of each site (site).
-        clusters: Cluster of each site (site).
-        blocks: Number of the cluster and year of every row (site, time).
-        design: Cycle and trend (time, q).
-        statics: Static properties (site) by name.
-    """
-
-    values: dict[str, Floats]
-    spread: Floats
-    ecosystems: NDArray[np.str_]
-    clusters: NDArray[np.int64]
-    blocks: NDArray[np.int64]
-    design: Floats
-    statics: dict[str, Floats]
-
-    def lagged(self, node: str, lag: int) -> Floats:
-        """Values (site, time) `lag` months before, NaN before the series begins."""
-        values = self.values[node]
-        early = np.full((len(values), lag), np.nan)
-        return np.concatenate([early, values[:, : values.shape[1] - lag]], axis=1)
-
-
-def towers(series: xr.Dataset, nodes: Sequence[str], *, modifiers: Sequence[str] = ()) -> Towers:
-    """Tower series in the space of the equations; weeks become the mean of their month.
-
-    Args:
-        series: Flux [kg m-2 s-1] and drivers (site, time), ecosystem and cluster (site), by month or week.
-        nodes: Drivers and, last, the flux.
-        modifiers: Static properties that may modify effects on the flux.
-
-    Raises:
-        InputError: The flux is absent or has no known gas.
-    """
-    monthly = by_month(series, nodes)
-    values = {n: transformed(monthly, n) for n in nodes[:-1]}
-    values[nodes[-1]] = target(monthly, nodes[-1], MIN_COVERAGE)
-    calendar = pd.DatetimeIndex(monthly["time"].values)
-    design = design_matrix(calendar, HARMONICS)
-    clusters = _clusters(series)
-    label = clusters[:, None] * 10_000 + calendar.year.to_numpy()
-    _, blocks = np.unique(label, return_inverse=True)
-    return Towers(
-        values=values,
-        spread=np.stack([_spread(values[n], design) for n in nodes], axis=-1),
-        ecosystems=_class_names(series),
-        clusters=clusters,
-        blocks=blocks.reshape(label.shape),
-        design=design,
-        statics={
-            n: np.asarray(series[n].values, dtype=np.float64) for n in modifiers if n in series
-        },
-    )
-
-
-def by_month(series: xr.Dataset, nodes: Sequence[str]) -> xr.Dataset:
-    """The nodes of a series by month: as they are, or the mean of the weeks that begin in the month."""
-    flux = nodes[-1]
-    kept = [n for n in (*nodes, f"{flux}_coverage") if n in series]
-    chosen = series[kept]
-    if series.attrs.get("step", "month") == "month":
-        return chosen
-    if f"{flux}_coverage" in chosen:
-        measured = chosen[f"{flux}_coverage"].where(chosen[flux].notnull(), 0.0)
-        chosen = chosen.assign({f"{flux}_coverage": measured})
-    return chosen.resample(time="MS").mean(skipna=True)
-
-
-def transformed(series: xr.Dataset, name: str) -> Floats:
-    """A driver (site, time) in the space of its equation, NaN where the series does not have it."""
-    if name not in series or set(series[name].dims) != {"site", "time"}:
-        return np.full((series.sizes["site"], series.sizes["time"]), np.nan)
-    values = floats(series, name)
-    if name not in LOG_FLOOR:
-        return values
-    return np.asarray(np.log(np.maximum(values, LOG_FLOOR[name])))
-
-
-def _spread(values: Floats, design: Floats) -> Floats:
-    """Standard deviation of each site's anomalies (site), free of the parameters removed; NaN where not measured."""
-    left = departures(values, design)
-    count = np.isfinite(left).sum(axis=1)
-    square = np.nansum(left**2, axis=1) / np.maximum(count - design.shape[1], 1)
-    return np.where((count > 0) & (square > 1e-20), np.sqrt(square), np.nan)
 
 
 def fit_structure(
@@ -221,7 +125,7 @@ def estimate(
             "absent": [n for n in graph.drivers if n not in present],
             "cycles_broken": broken,
             "unmeasured": raw.unmeasured,
-            "modifiers": sorted(data.statics),
+            "modifiers": {n: raw.means(data, n) for n in sorted(data.statics)},
             "own_weight": {
                 name: round(float(weight[e][raw.known[e]].mean()), 3) if raw.known[e].any() else 0.0
                 for e, name in enumerate(graph.ecosystems)
@@ -304,10 +208,10 @@ class _Raw:
             self.sample[(slice(None), *at)] = samples[:, k]
         for m, name in enumerate(extra, start=1):
             for i, link in enumerate(kept):
-                k, at = m * len(kept) + i, (e, link.driver, link.lag)
+                k, place = m * len(kept) + i, (e, link.driver, link.lag)
                 share = _shrinkage(solution.coefficient[k], solution.error[k])
-                self.modification[name][at] = share * solution.coefficient[k]
-                self.modified[name][(slice(None), *at)] = share * samples[:, k]
+                self.modification[name][place] = share * solution.coefficient[k]
+                self.modified[name][(slice(None), *place)] = share * samples[:, k]
         self.told.append(_told(self.names[e], self.nodes[to], local, solution, used, len(kept)))
 
     def _measured(
@@ -333,8 +237,14 @@ class _Raw:
         """Departures (site) of static properties from their class mean, for the flux equation of a class."""
         if self.nodes[to] != self.nodes[-1] or self.names[e] == POOL or not len(members):
             return {}
-        here = {n: v[members] - v[members].mean() for n, v in data.statics.items()}
+        here = {n: v[members] - self.means(data, n)[e] for n, v in data.statics.items()}
         return {n: v for n, v in here.items() if np.isfinite(v).all() and v.std() >= MIN_SPREAD}
+
+    def means(self, data: Towers, name: str) -> list[float]:
+        """Mean of a static property at the towers of each class and at all."""
+        values = data.statics[name]
+        classes = [_mean(values[data.ecosystems == n]) for n in self.names[:-1]]
+        return [m if np.isfinite(m) else 0.0 for m in (*classes, _mean(values))]
 
     def _column(
         self, data: Towers, e: int, to: int, members: NDArray[np.intp], link: Term
@@ -347,8 +257,8 @@ class _Raw:
         """Values (site, time) in standard deviations: of the site among drivers, of the class for the flux."""
         values = data.lagged(self.nodes[node], lag)[members]
         if to == len(self.nodes) - 1:
-            return values / self.spread[e, node]
-        return values / data.spread[members, node][:, None]
+            return np.asarray(values / self.spread[e, node])
+        return np.asarray(values / data.spread[members, node][:, None])
 
     def weights(self) -> Floats:
         """Share of a class's own coefficient in the final one (E + 1, P + 1, P, L + 1), the rest being the pool's."""

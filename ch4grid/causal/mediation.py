@@ -19,7 +19,7 @@ from ch4grid.causal.equations import equation, rows, solve
 from ch4grid.causal.expert import admissible
 from ch4grid.causal.monthly import Towers, towers
 from ch4grid.causal.ordering import forced
-from ch4grid.causal.structural import estimate
+from ch4grid.causal.structural import estimate_structure
 from ch4grid.errors import InputError
 from ch4grid.findings import Check, Finding
 from ch4grid.graph import CausalGraph
@@ -100,7 +100,7 @@ def mediation(
     _check(series, graph, treatment, mediator, threshold)
     links = [(treatment, flux), (mediator, flux), (treatment, mediator)]
     complete = forced(graph, links, threshold)
-    fitted = estimate(
+    fitted = estimate_structure(
         series, complete, flux=flux, seed=seed, threshold=threshold, bootstraps=bootstraps
     )
     model = fitted.model
@@ -279,7 +279,7 @@ def _t_value(model: StructuralModel, e: int, to: int, source: int) -> float:
 def _interaction(
     data: Towers, model: StructuralModel, ecosystem: str, treatment: str, mediator: str
 ) -> float:
-    """p value of the product of treatment and mediator beside the causes of the flux in a class."""
+    """P value of the product of treatment and mediator beside the causes of the flux in a class."""
     members = np.flatnonzero(data.ecosystems == ecosystem)
     e = model.index(ecosystem)
     links = [(int(i), int(lag)) for i, lag in np.argwhere(model.coefficient[e, -1] != 0)]
@@ -305,19 +305,20 @@ def report_mediation(results: Sequence[Mediation]) -> Finding:
     if len({(r.treatment, r.flux) for r in results}) != 1:
         raise ValueError("report_mediation: expected results of one treatment and one flux")
     first = results[0]
+    through = ", ".join(r.mediator for r in results)
     gas = next(g for g in GASES.values() if g.flux == first.flux)
     table = pd.concat([r.table for r in results], ignore_index=True)
     per = VARIABLES[first.treatment].units
-    through = table[table["effect"] == "indirect"]
-    clear = through[(through["lower"] > 0) | (through["upper"] < 0)]
+    indirect = table[table["effect"] == "indirect"]
+    clear = indirect[(indirect["lower"] > 0) | (indirect["upper"] < 0)]
     answers = tuple(_answer(row, per) for row in clear.to_dict("records")) or (
-        f"No effect of {first.treatment} through {', '.join(r.mediator for r in results)} can be told from none.",
+        f"No effect of {first.treatment} through {through} can be told from none.",
     )
     pool = table[table["ecosystem"] == table["ecosystem"].iloc[-1]].iloc[0]
     return Finding(
         key=f"mediation-{first.treatment}",
         title=f"What {VARIABLES[first.treatment].long_name} does to the {gas.long_name} flux by way of other drivers",
-        question=f"How much of a lasting effect of {first.treatment} runs through {', '.join(r.mediator for r in results)}?",
+        question=f"How much of a lasting effect of {first.treatment} runs through {through}?",
         data=f"{pool['sites']} towers, {pool['rows']} months worth {pool['effective_rows']:.0f} independent ones",
         answers=answers,
         table=table,
@@ -338,7 +339,7 @@ def report_mediation(results: Sequence[Mediation]) -> Finding:
             "rows": "months in the flux equation",
             "effective_rows": "independent months that would give the same standard errors",
         },
-        checks=tuple(_interaction_check(r) for r in results) + (_steady_check(results),),
+        checks=(*map(_interaction_check, results), _steady_check(results)),
         limits=(
             "Effects are consistent with the graph; a cause that no tower measures may stand behind mediator and flux.",
             "Lasting effects are extrapolated from month-to-month anomalies by linear equations.",
@@ -350,8 +351,8 @@ def report_mediation(results: Sequence[Mediation]) -> Finding:
 def _answer(row: Mapping[Hashable, Any], per: str) -> str:
     return (
         f"{row['ecosystem']}: of {row['treatment']} through {row['mediator']} {row['estimate']:+.3g} asinh units per "
-        f"{per} (90 % interval {row['lower']:.3g} to {row['upper']:.3g}), {row['share']:.0%} of the total; a confounder "
-        f"that explains {row['robustness']:.0%} of what is left of both ends of a link would undo it."
+        f"{per} (90 % interval {row['lower']:.3g} to {row['upper']:.3g}), {row['share']:.0%} of the total; a "
+        f"confounder that explains {row['robustness']:.0%} of what is left of both ends of a link would undo it."
     )
 
 
@@ -364,8 +365,8 @@ def _interaction_check(result: Mediation) -> Check:
     return Check(
         f"no interaction of {result.treatment} with {result.mediator}",
         found[name] >= bound,
-        f"expected p of their product in the flux equation of every class at or above {bound:.3g}; found {found[name]:.3g} "
-        f"for {name}; under an interaction direct and indirect effects depend on the state",
+        f"expected p of their product in the flux equation of every class at or above {bound:.3g}; found "
+        f"{found[name]:.3g} for {name}; under an interaction direct and indirect effects depend on the state",
     )
 
 

@@ -56,7 +56,7 @@ def fit_structure(
         Pearl (2009), Causality, section 5; partial pooling by DerSimonian and Laird (1986), Controlled Clinical Trials
         7, 177, eq. 9, and Efron and Morris (1975), JASA 70, 311.
     """
-    return estimate(
+    return estimate_structure(
         series, graph, flux=flux, seed=seed, threshold=threshold, modifiers=modifiers
     ).model
 
@@ -74,7 +74,7 @@ class Estimate:
     copies: tuple[StructuralModel, ...]
 
 
-def estimate(
+def estimate_structure(
     series: xr.Dataset,
     graph: CausalGraph,
     *,

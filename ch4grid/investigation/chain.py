@@ -5,7 +5,7 @@ the investigation, for everything else rests on its graph.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,14 +13,18 @@ import pandas as pd
 
 from ch4grid.causal import discover
 from ch4grid.causal.nulls import NullControl, gated, nulls, report_nulls
+from ch4grid.causal.prior import POOL
 from ch4grid.errors import Ch4gridError
 from ch4grid.findings import Finding
 from ch4grid.graph import CausalGraph
 from ch4grid.investigation.links import links_of
 from ch4grid.investigation.question import Question
+from ch4grid.pages.figures import figure
 from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace
 
+# The intervention that every report answers: air warmer by this much [K].
+WARMING = {"tas": 2.0}
 # Null series of each kind, and of a quick look.
 NULL_SERIES, QUICK_NULL_SERIES = 10, 3
 
@@ -105,9 +109,95 @@ def _nulls(question: Question, answers: Answers) -> Sequence[Finding]:
     return [report_nulls(answers.control)]
 
 
+def _effects(question: Question, answers: Answers) -> Sequence[Finding]:
+    from ch4grid.causal.effects import effects, report_effects  # heavy: econml
+    from ch4grid.causal.estimates import EffectSettings
+
+    found = effects(
+        question.series,
+        answers.graph,
+        flux=question.flux,
+        ecosystems=question.ecosystems,
+        config=EffectSettings(),
+        seed=question.seed,
+        mapper=mapper(question, "effects"),
+    )
+    answers.effects = _total(found.table)
+    return [report_effects(found)]
+
+
+def _total(table: pd.DataFrame) -> pd.DataFrame:
+    """Total effects per unit of the driver, with whether each may be read as an effect."""
+    rows = table[(table["kind"] == "total") & (table["contrast"] == "per unit")]
+    sound = rows["status"].astype(str).str.startswith("estimated")
+    unit = "asinh units " + rows["unit"].fillna("").astype(str)
+    return rows.assign(sound=sound, unit=unit)[list(EFFECT_COLUMNS)]
+
+
+def _structure(question: Question, answers: Answers) -> Sequence[Finding]:
+    """The structural model, and the measured flux had it been warmer."""
+    from ch4grid.causal.counterfactual import counterfactual, report_counterfactual
+    from ch4grid.causal.structural import estimate
+
+    fitted = estimate(question.series, answers.graph, flux=question.flux, seed=question.seed)
+    results = {
+        name: counterfactual(
+            question.series,
+            fitted.model,
+            do=WARMING,
+            propagate=propagate,
+            copies=fitted.copies,
+            seed=question.seed,
+        )
+        for name, propagate in (("ceteris paribus", False), ("propagated", True))
+    }
+    return [report_counterfactual(results, target=question.flux)]
+
+
+def _gradient(question: Question, answers: Answers) -> Sequence[Finding]:
+    """Slopes along the urban gradient, and which of the claimed reversals they show."""
+    from ch4grid.causal.gradient import gradient
+    from ch4grid.causal.gradient_report import report_gradient
+
+    found = gradient(
+        question.series,
+        flux=question.flux,
+        drivers=question.drivers,
+        ecosystems=question.ecosystems,
+        seed=question.seed,
+    )
+    answers.reversals = reversals_of(found.table)
+    finding = report_gradient(found)
+    if "urban_fraction" not in question.series:
+        return [finding]
+    urban = question.series["urban_fraction"]
+    reach = {"urban_fraction": [float(urban.min()), float(urban.max())]}
+    return [replace(finding, attributes=dict(finding.attributes) | reach)]
+
+
+def reversals_of(table: pd.DataFrame) -> pd.DataFrame:
+    """What the gradient of all classes together says about every driver, in words."""
+    rows = []
+    pool = (
+        table[(table["ecosystem"] == POOL) & (table["scale"] == "plain")] if len(table) else table
+    )
+    for _, row in pool.iterrows():
+        found = f"slope {figure(row['nature'])} in nature, change {figure(row['change'])} per unit of urban fraction"
+        if row["claimed"]:
+            found += f", reverses at {figure(row['reversal'])} ({figure(row['lower'])} to {figure(row['upper'])})"
+        verdict = "supported" if row["claimed"] else "undecided"
+        rows.append((row["driver"], verdict, found, str(row["why"]) or "stands all checks"))
+    return pd.DataFrame(rows, columns=list(REVERSAL_COLUMNS))
+
+
 def mapper(question: Question, stage: str) -> Callable[..., Iterable[Any]]:
     """The mapper of the question for one stage, called like `map`."""
     return partial(question.mapper, stage)
 
 
-PARTS: dict[str, Part] = {"Null controls": _nulls}
+PARTS: dict[str, Part] = {
+    "Null controls": _nulls,
+    "Effects": _effects,
+    "Structure and counterfactuals": _structure,
+    "Urban gradient": _gradient,
+}

@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 WIDTH, LABELS, MARGIN = 440.0, 150.0, 16.0
 ROW, FOOT = 24.0, 44.0
 # Points farther out than this many median interval widths are cut off at the edge rather than squeezing the rest.
-CUT = 12.0
+CUT = 3.0
 
 
 class Estimate(NamedTuple):

@@ -230,16 +230,16 @@ def paired_difference(
     years = sorted(_whole_years(new, gas) & _whole_years(old, gas))
     if not years:
         return None
-    total, classes, same = 0.0, 0.0, True
+    total, classes, same = np.zeros(()), np.zeros(()), True
     for year in years:
         there, members, by_class = _difference(new, old, gas, str(year))
         total, classes, same = total + members, classes + by_class, same and there
     inflation = max(float(ds.attrs.get(INFLATION, 1.0)) for ds in (new, old))
-    mean = xr.DataArray(np.asarray(total) / len(years), dims="member")
+    mean = xr.DataArray(total / len(years), dims="member")
     rows = [("all", *(float(v) for v in interval(mean, level, inflation)))]
     names = [str(e) for e in new["ecosystem"].values]
     for k, name in enumerate(names):
-        value = float(np.asarray(classes)[k] / len(years))
+        value = float(classes[k] / len(years))
         lower = upper = float("nan")
         if same:
             tables = [_of_class(ds, gas, years, name) for ds in (new, old)]

@@ -249,6 +249,43 @@ def discover(
 
 
 @app.command()
+def attribute(
+    recipe: RecipeFile,
+    before: Annotated[
+        str | None, typer.Option("--from", help="Year or period before, e.g. 2001 or 2001-2003.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--to", help="Year or period after; the last published.")
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option("--scenario", help="A scenario to compare with historical.")
+    ] = None,
+    year: Years = None,
+    output: Output = Path("products"),
+    data: Data = Path(),
+    cluster: Cluster = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Say which driver contributes how much to a change: between two periods, or from historical to a scenario."""
+    from ch4grid.recipe import load
+    from ch4grid.running import attribute as attribute_change
+
+    loaded = load(recipe)
+    with reporting() as report:
+        done = attribute_change(
+            loaded,
+            _workspace(data, output),
+            before=before,
+            after=after,
+            scenario=scenario,
+            years=year,
+            cluster=cluster,
+            report=report,
+        )
+    _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+
+
+@app.command()
 def inventory(
     recipe: RecipeFile,
     year: Years = None,

@@ -198,7 +198,8 @@ def tiled(folder: Path, region: Region) -> xr.Dataset:
     """A kept Dataset at the cells of a region."""
     window = {"latitude": region.tile[0], "longitude": region.tile[1]}
     with xr.open_zarr(folder, consolidated=False, chunks=None) as kept:
-        return kept.isel(window).load()
+        found: xr.Dataset = kept.isel(window).load()
+    return found
 
 
 def given(checkpoint: Checkpoint, region: Region) -> xr.Dataset:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ch4grid.causal import Discovery
+from ch4grid.cube import ATTRIBUTION
 from ch4grid.drivers import DriverSource
 from ch4grid.drivers.cube.gaps import Policy
 from ch4grid.errors import RecipeError
@@ -145,6 +146,14 @@ class Recipe(Section):
     def _known_gas(cls, value: str) -> str:
         if value not in GASES:
             raise ValueError(f"unknown gas {value!r}; known are {', '.join(GASES)}")
+        return value
+
+    @field_validator("scenarios")
+    @classmethod
+    def _free_names(cls, value: dict[str, Scenario]) -> dict[str, Scenario]:
+        taken = [name for name in value if name.startswith(ATTRIBUTION)]
+        if taken:
+            raise ValueError(f"names beginning with {ATTRIBUTION!r} are those of attributions")
         return value
 
     @model_validator(mode="after")

@@ -9,16 +9,19 @@ from ch4grid.assembly import Assembly
 from ch4grid.cluster import check as check_cluster
 from ch4grid.cluster import open_workers
 from ch4grid.errors import InputError, RecipeError
+from ch4grid.findings import Finding
 from ch4grid.planning import Plan, plan
 from ch4grid.progress import Report, silent
 from ch4grid.recipe import ModelCheckpoint, Recipe
-from ch4grid.stores import Workspace
+from ch4grid.stores import Workspace, beside
 
 if TYPE_CHECKING:
     from ch4grid.investigation import Outcome as Investigation
 
 # Groups of clusters left out together by `benchmark --quick`.
 QUICK_GROUPS = 4
+# Differences of budgets that are no more than the rounding of the members [Tg yr-1].
+ROUNDING_TG = 1e-6
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -70,6 +73,36 @@ class Outcome:
             f"catalog  {self.catalog / 'catalog.json'}",
             f"page     {self.catalog / 'index.html'}",
         ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """Contributions to a change: the store, what it says, and whether it had been there before."""
+
+    store: Path
+    finding: Finding
+    known: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        table = self.finding.table
+        return {
+            "store": str(self.store),
+            "table": str(beside(self.store, ".csv")),
+            "answers": list(self.finding.answers),
+            "contributions_tg_per_year": table[
+                (table["region"] == "globe") & (table["ecosystem"] == "all")
+            ].to_dict("records"),
+            "limits": list(self.finding.limits),
+            "made": not self.known,
+        }
+
+    def in_words(self) -> str:
+        """The result as lines for people."""
+        lines = ["nothing to do: answered before, from the same cells"] if self.known else []
+        lines += [self.finding.title, *self.finding.answers, *self.finding.limits]
+        lines += [f"store    {self.store}", f"table    {beside(self.store, '.csv')}"]
         return "\n".join(lines)
 
 
@@ -232,6 +265,55 @@ def discover(
         return investigate(recipe, workspace, assembly, quick=quick)
 
 
+def attribute(
+    recipe: Recipe,
+    workspace: Workspace,
+    *,
+    before: str | None = None,
+    after: str | None = None,
+    scenario: str | None = None,
+    years: list[int] | None = None,
+    cluster: str = "local",
+    report: Report = silent,
+) -> Attributed:
+    """Say which driver contributes how much to the change between two periods, or from history to a scenario.
+
+    Args:
+        recipe: The recipe.
+        workspace: Its folders.
+        before: A year or period such as `2001-2003`, instead of a scenario.
+        after: The same; the last published years of the same number when None.
+        scenario: A scenario of the recipe.
+        years: Years of the scenario; those published when None.
+        cluster: Where tasks run, see `cluster.open_workers`.
+        report: Told about progress.
+
+    Raises:
+        RecipeError: An argument does not fit the recipe or another one.
+        InputError: What is to be compared is not published.
+        RunError: Contributions do not add up to the published change, or cannot be written.
+    """
+    check_cluster(cluster)
+    if (before is None) == (scenario is None) or (scenario and after) or (before and years):
+        raise RecipeError(
+            "what is to be compared is not clear",
+            where="--from, --to, --scenario, --year",
+            expected="--from [--to], or --scenario [--year]",
+            found="neither" if before is None and scenario is None else "both",
+        )
+    from ch4grid import attribution, production  # heavy: torch
+
+    if before is not None:
+        question = attribution.between_periods(recipe, workspace, before, after)
+    else:
+        question = attribution.between_scenarios(recipe, workspace, str(scenario), years)
+    with open_workers(cluster, report) as workers:
+        assembly = Assembly(recipe, workspace, workers.map)
+        device = production.torch_device("auto")
+        found, known = attribution.answer(question, recipe, assembly, workers, device)
+    return Attributed(question.output, found, known)
+
+
 def verify(store: Path) -> list[str]:
     """What is wrong with a product, in words; empty when every chunk is as the ledger says.
 
@@ -291,7 +373,7 @@ def _against_history(
         f"difference to historical, {r['ecosystem']}: {r['mean']:+.3g} Tg yr-1"
         + (f" ({r['lower']:+.3g} to {r['upper']:+.3g})" if r["lower"] == r["lower"] else "")
         for r in rows
-        if r["mean"] != 0
+        if abs(r["mean"]) > ROUNDING_TG
     ]
     return rows, (*told, *lines)
 

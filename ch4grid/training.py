@@ -4,6 +4,7 @@ The whole chain (discovery, scaler, bank, members) is run once with all towers a
 that fold. What the folds predict at their left-out towers calibrates the intervals and is the skill in the checkpoint.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -21,12 +22,15 @@ from ch4grid.models.fitting import FitTask, Member, fit_member
 from ch4grid.models.magnitude import Moments, fit_magnitude
 from ch4grid.models.samples import Points, Scaler, Targets, class_codes, predictor_names
 from ch4grid.models.spatial import Places, distance_km
+from ch4grid.structure import StructuralModel
 from ch4grid.uncertainty import (
     Calibration,
     mean_distance_of,
     threshold,
 )
 from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, Gas
+
+logger = logging.getLogger("ch4grid.training")
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -133,7 +137,12 @@ def fit(
     checkpoints = _fit_parts(ensemble, parts, [model.members] + [fold_members] * folds, mapper)
     predicted = _out_of_fold(ensemble, checkpoints[1:], parts[1:])
     calibration, skill = _judge(ensemble, predicted, f"{folds}-fold leave-clusters-out")
-    return replace(checkpoints[0], calibration=calibration.to_json(), skill=(skill,))
+    return replace(
+        checkpoints[0],
+        calibration=calibration.to_json(),
+        skill=(skill,),
+        structure=_structure(ensemble, checkpoints[0].graph),
+    )
 
 
 def held_out(
@@ -340,6 +349,17 @@ def static_importance(
     )
     size = np.abs(ridge[:, : len(scaler.statics)]).sum(axis=0, dtype=np.float64)
     return np.asarray(np.clip(size / max(size.max(initial=0.0), 1e-12), LEAST_WEIGHT, 1.0))
+
+
+def _structure(ensemble: Ensemble, graph: CausalGraph) -> StructuralModel | None:
+    """Equations of the drivers at the towers of the discovery; None where these are too few to fit them."""
+    from ch4grid.causal.structural import fit_structure
+
+    try:
+        return fit_structure(ensemble.series, graph, flux=ensemble.gas.flux, seed=ensemble.seed)
+    except InputError as error:
+        logger.info("no structural model: %s", error)
+        return None
 
 
 def _applicability(task: FitTask) -> Applicability:

@@ -57,4 +57,5 @@ def _history(store: Path, year: int, gas: Gas) -> "np.ndarray[Any, np.dtype[np.f
     time = pd.DatetimeIndex(np.asarray(open_planned(past, "time")[:], dtype="datetime64[D]"))
     at = np.flatnonzero(time.year == year)
     flux = np.asarray(open_planned(past, gas.flux)[at[0] : at[-1] + 1], dtype=np.float64)
-    return np.nan_to_num(flux) * seconds_in_month(months(year, year))[:, None, None]
+    mass = np.nan_to_num(flux) * seconds_in_month(months(year, year))[:, None, None]
+    return np.asarray(mass)

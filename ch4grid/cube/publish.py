@@ -361,7 +361,7 @@ def _publish(
     plan: Plan,
     years: Sequence[int],
     length: int,
-    intervention: Mapping[str, str],
+    intervention: dict[str, str],
 ) -> bytes:
     docs: dict[str, Document] = {}
     for path in sorted(store.glob("*/" + METADATA)):

@@ -69,7 +69,7 @@ COLUMNS: Mapping[str, str] = {
     "placebo_lower": "lower end of its 90 % interval",
     "placebo_upper": "upper end",
     "placebo_zero": "whether that interval contains zero",
-    "shuffled_lower": "lower end of the 90 % interval of the effect with years dealt anew",
+    "shuffled_lower": "lower end of the 90 % interval of the effect with the sign of every year dealt anew",
     "shuffled_upper": "upper end",
     "status": "estimated, or why the row is an association only, or why there is no estimate",
 }

@@ -1,7 +1,7 @@
 """Estimates: the rows of one treatment in one class, with interval, overlap and two placebos.
 
-The placebos are the same driver one month after the flux, and the driver with its years dealt anew. What cannot be
-estimated is a row with the reason.
+The placebos are the same driver one month after the flux, and the driver with the sign of every year dealt anew. What
+cannot be estimated is a row with the reason.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,8 @@ RAIN_UNITS = "log(1 + mm day-1)"
 # Urban fractions must span this much [1] before an effect is read along them, between these quantiles of the months.
 URBAN_SPAN = 0.1
 URBAN_ENDS = (0.1, 0.9)
+# A placebo above this share of the effect casts doubt on it.
+LARGE_PLACEBO = 0.25
 
 
 class EffectSettings(BaseModel):
@@ -115,26 +117,31 @@ def _rows(
     found = forests.residuals(data, folds=config.folds, seed=job.seed)
     common = _common(job, sets, kind, data, block, blocks) | _placebos(placebo, again)
     left = forests.overlap(found, data)
-    status = _status(sets, data, left, config.min_left, placebo)
+    mean = forests.average(found, block, data.month)
     base = common | {
         "n_eff": round(forests.effective_size(found, data)),
         "overlap": left,
-        "status": status,
+        "status": _status(sets, data, mean, left, config.min_left, placebo),
     }
     unit = unit_of(job.departures, job.treatment.driver)
-    rows = [base | told("per unit", forests.average(found, block), unit)]
+    rows = [base | told("per unit", mean, unit)]
     if job.urban is not None:
         rows += [
             base | told(contrast, estimate, unit)
-            for contrast, estimate in _along_urban(found, block, job.urban[data.site])
+            for contrast, estimate in _along_urban(found, block, data.month, job.urban[data.site])
         ]
     if kind == "total":
-        rows += _contrast(job, sets, data, common, placebo)
+        rows += _contrast(job, sets, data, common, mean, placebo)
     return rows
 
 
 def _contrast(
-    job: Job, sets: Adjustment, data: Sample, common: Row, placebo: forests.Estimate | None
+    job: Job,
+    sets: Adjustment,
+    data: Sample,
+    common: Row,
+    mean: forests.Estimate,
+    placebo: forests.Estimate | None,
 ) -> list[Row]:
     """High against low months: a treatment of two values, on the months beyond the limits."""
     config = job.config
@@ -156,13 +163,13 @@ def _contrast(
         "clusters": len(np.unique(block)),
         "blocks": blocks,
         "overlap": left,
-        "status": _status(sets, data, left, config.min_overlap, placebo),
+        "status": _status(sets, data, mean, left, config.min_overlap, placebo),
     }
-    return [row | told(name, forests.average(found, block), "1")]
+    return [row | told(name, forests.average(found, block, binary.month), "1")]
 
 
 def _along_urban(
-    found: forests.Residuals, block: Integers, urban: Floats
+    found: forests.Residuals, block: Integers, month: Integers, urban: Floats
 ) -> list[tuple[str, forests.Estimate]]:
     """The effect where few and where many of the towers' surroundings are built up, by a line."""
     ends = np.quantile(urban, URBAN_ENDS)
@@ -170,7 +177,7 @@ def _along_urban(
         return []
     table = np.stack([np.ones_like(urban), urban], axis=1)
     points = np.stack([np.ones_like(ends), ends], axis=1)
-    estimates = forests.projection(found, table, block, points)
+    estimates = forests.projection(found, table, points, block, month)
     return [
         (f"per unit at urban fraction {end:.2f}", estimate)
         for end, estimate in zip(ends, estimates, strict=True)
@@ -185,7 +192,7 @@ def _quick(
     if len(data) < job.config.min_months or data.treatment.std() == 0:
         return None
     found = forests.residuals(data, folds=job.config.folds, seed=job.seed)
-    return forests.average(found, _blocks(data, job.config)[0])
+    return forests.average(found, _blocks(data, job.config)[0], data.month)
 
 
 def _sample(job: Job, treatment: Lagged, held: Sequence[Lagged], departures: xr.Dataset) -> Sample:
@@ -202,11 +209,15 @@ def _blocks(data: Sample, config: EffectSettings) -> tuple[Integers, str]:
 def _status(
     sets: Adjustment,
     data: Sample,
+    effect: forests.Estimate,
     left: float,
     least: float,
     placebo: forests.Estimate | None,
 ) -> str:
-    """Whether the row may be read as an effect."""
+    """Whether the row may be read as an effect.
+
+    One placebo in ten misses zero by chance; it counts where it is also large beside the effect.
+    """
     if not sets.exists:
         return f"association: {sets.reason}"
     if data.dropped:
@@ -215,7 +226,8 @@ def _status(
         )
     if left < least:
         return f"association: overlap {left:.2f} is below {least:g}"
-    if placebo is not None and not placebo.holds_zero:
+    large = placebo is not None and abs(placebo.value) > LARGE_PLACEBO * abs(effect.value)
+    if placebo is not None and not placebo.holds_zero and large:
         return "association: next month's driver seems to act as well"
     return ESTIMATED
 
@@ -253,6 +265,7 @@ def _placebos(placebo: forests.Estimate | None, again: forests.Estimate | None) 
 
 
 def told(contrast: str, estimate: forests.Estimate, unit: str) -> Row:
+    """The columns of a contrast and its estimate."""
     return {
         "contrast": contrast,
         "effect": estimate.value,
@@ -276,4 +289,5 @@ def _empty(job: Job, sets: Adjustment, kind: str, why: str, contrast: str = "per
 
 
 def unit_of(departures: xr.Dataset, driver: str) -> str:
+    """Unit of an effect per unit of a driver."""
     return f"per {RAIN_UNITS if driver == 'pr' else departures[driver].attrs['units']}"

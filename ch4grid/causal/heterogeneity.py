@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from ch4grid.causal import forest as forests
-from ch4grid.causal.adjustment import Lagged, adjustment
+from ch4grid.causal.adjustment import Adjustment, Lagged, adjustment
 from ch4grid.causal.estimates import ESTIMATED, EffectSettings, Row, told, unit_of
 from ch4grid.causal.treatments import Sample, class_index, sample
 from ch4grid.graph import CausalGraph
@@ -33,12 +33,13 @@ class Grove:
 def grown(grove: Grove) -> tuple[list[Row], pd.DataFrame, Row]:
     """Rows of the quarters, effects of the sites and tests of one forest; empty where there is too little data."""
     config, driver = grove.config, grove.treatment.driver
-    held = _held_everywhere(grove)
+    sets = _sets(grove)
+    held = _held_everywhere(sets)
     data = sample(grove.departures, grove.flux, grove.treatment, held, harmonics=config.harmonics)
     if len(data) < config.min_months or len(np.unique(data.cluster)) < config.min_clusters:
         return [], pd.DataFrame(), {}
     x = grove.modifiers.to_numpy()
-    classes = sum(name.startswith("class ") for name in grove.modifiers)
+    classes = sum(str(name).startswith("class ") for name in grove.modifiers)
     found = forests.forest(
         data,
         x,
@@ -68,25 +69,29 @@ def grown(grove: Grove) -> tuple[list[Row], pd.DataFrame, Row]:
         "lower": found.calibration.lower,
         "upper": found.calibration.upper,
     }
-    return _quarter_rows(grove, data, held, found), sites, tests
+    return _quarter_rows(grove, sets, data, found), sites, tests
 
 
 def _quarter_rows(
-    grove: Grove, data: Sample, held: Sequence[Lagged], found: forests.Forest
+    grove: Grove, sets: Sequence[Adjustment], data: Sample, found: forests.Forest
 ) -> list[Row]:
+    open_questions = sorted({part.reason for part in sets if not part.exists})
+    doubt = "; ".join(open_questions)
+    held = [node for node in _held_everywhere(sets) if node not in data.dropped]
     common = {
         "ecosystem": POOL,
         "driver": grove.treatment.driver,
         "lag": grove.treatment.lag,
         "kind": "total",
         "spread": float(data.treatment.std()),
+        "in_graph": any(part.is_parent for part in sets),
         "n": len(data),
         "n_eff": round(forests.effective_size(found.residuals, data)),
         "clusters": len(np.unique(data.cluster)),
         "blocks": "cluster",
         "adjustment": ", ".join(map(str, held)) or "nothing",
         "overlap": forests.overlap(found.residuals, data),
-        "status": ESTIMATED,
+        "status": f"association: {doubt}" if doubt else ESTIMATED,
     }
     unit = unit_of(grove.departures, grove.treatment.driver)
     return [
@@ -95,14 +100,18 @@ def _quarter_rows(
     ]
 
 
-def _held_everywhere(grove: Grove) -> tuple[Lagged, ...]:
-    """The union of all classes' sets for the total effect, without what follows from the treatment in any class."""
+def _sets(grove: Grove) -> list[Adjustment]:
+    """Adjustment sets of all classes with towers."""
     names = [ECOSYSTEMS[c] for c in sorted(set(class_index(grove.departures).tolist()))]
-    sets = [
+    return [
         adjustment(grove.graph, name, *grove.treatment, threshold=grove.config.threshold)
         for name in names
         if name in grove.graph.ecosystems
     ]
+
+
+def _held_everywhere(sets: Sequence[Adjustment]) -> tuple[Lagged, ...]:
+    """The union of the sets for the total effect, without what follows from the treatment in any class."""
     after = {node for part in sets for node in part.follows}
     held = {node for part in sets for node in part.total}
     return tuple(sorted(held - after))

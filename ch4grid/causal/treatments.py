@@ -94,17 +94,16 @@ def sample(
 
 
 def shuffled(departures: xr.Dataset, driver: str, seed: int) -> xr.Dataset:
-    """Departures in which every site's years of one driver are dealt anew, season and persistence kept."""
+    """Departures in which the sign of one driver is dealt anew for every year of every site.
+
+    Season, spread and persistence within a year are kept, no month moves, and what is left has no correlation with the
+    driver on average. Years dealt anew would be the same years again where records are short.
+    """
     rng = np.random.default_rng([seed, 77])
-    values = departures[driver].transpose("site", "time").values.copy()
-    years = values.shape[1] // 12
-    for row in values:
-        # a dealing that moves every year: a rotation of a permutation of the years
-        order = rng.permutation(years)
-        moved = np.empty(years, dtype=np.int64)
-        moved[order] = np.roll(order, 1)
-        row[: 12 * years] = row[: 12 * years].reshape(years, 12)[moved].ravel()
-    return departures.assign({driver: (("site", "time"), values, departures[driver].attrs)})
+    values = departures[driver].transpose("site", "time").values
+    year = np.arange(values.shape[1]) // 12
+    sign = rng.choice([-1.0, 1.0], size=(len(values), int(year[-1]) + 1))[:, year]
+    return departures.assign({driver: (("site", "time"), values * sign, departures[driver].attrs)})
 
 
 def modifiers(series: xr.Dataset) -> pd.DataFrame:
@@ -185,11 +184,12 @@ def _without_season(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Columns (site, time, column) without each site's mean, trend and cycle on the months used, and these months."""
     design = design_matrix(pd.DatetimeIndex(departures["time"].values), harmonics)
-    used = np.isfinite(stack).all(axis=-1)
+    used: NDArray[np.bool_] = np.asarray(np.isfinite(stack).all(axis=-1))
     out = np.full_like(stack, np.nan)
-    for site, ok in enumerate(used):
+    for site in range(len(used)):
+        ok = used[site]
         if ok.sum() < 2 * design.shape[1]:
-            ok[:] = False
+            used[site] = False
             continue
         fitted = np.linalg.lstsq(design[ok], stack[site, ok], rcond=None)[0]
         out[site, ok] = stack[site, ok] - design[ok] @ fitted

@@ -82,8 +82,8 @@ class Assembly:
         Raises:
             InputError: A file is missing.
         """
-        sources = (*self.recipe.sites, *self.recipe.discovery.sites)
-        return self._named([f for s in sources for f in s.inputs(self.workspace)])
+        sources, gas = (*self.recipe.sites, *self.recipe.discovery.sites), self.recipe.gas_row
+        return self._named([f for s in sources for f in s.inputs(self.workspace, gas)])
 
     def cube(self, first_year: int) -> DriverCube:
         """The driver cube of the recipe, whose time axis begins with the spin-up or with an earlier year asked for."""

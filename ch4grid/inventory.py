@@ -21,7 +21,7 @@ from ch4grid.progress import Report, silent
 from ch4grid.recipe import ModelCheckpoint, Recipe
 from ch4grid.sites import SiteSource
 from ch4grid.stores import Fingerprints, Workspace, sha256_json, write_json
-from ch4grid.vocabulary import months
+from ch4grid.vocabulary import Gas, months
 
 # States in which a month cannot be used.
 LACKING: tuple[State, ...] = ("missing", "damaged")
@@ -133,7 +133,13 @@ def inventory(
         held += [(path_of(source), h, remembered) for h in found]
         report("inventory", done, total)
     for done, towers in enumerate(_towers(recipe), len(surveys) + 1):
-        held.append((str(getattr(towers, "path", "")), _tower_holding(towers, workspace), False))
+        held.append(
+            (
+                str(getattr(towers, "path", "")),
+                _tower_holding(towers, workspace, recipe.gas_row),
+                False,
+            )
+        )
         report("inventory", done, total)
     return Inventory(recipe.product, tuple(_entries(held, workspace)))
 
@@ -269,10 +275,10 @@ def _towers(recipe: Recipe) -> list[SiteSource]:
     return towers
 
 
-def _tower_holding(towers: SiteSource, workspace: Workspace) -> Holding:
+def _tower_holding(towers: SiteSource, workspace: Workspace, gas: Gas) -> Holding:
     """The files of towers, or why there are none."""
     try:
-        files = tuple(towers.inputs(workspace))
+        files = tuple(towers.inputs(workspace, gas))
     except (Ch4gridError, OSError) as error:
         return Holding(towers.source, "towers", None, "missing", (), " ".join(str(error).split()))
     empty = [f for f in files if f.is_file() and not f.stat().st_size]

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from ch4grid.grid import Grid
 from ch4grid.vocabulary import (
-    ASINH_SCALE_NMOL,
     DYNAMIC,
     ECOSYSTEMS,
     FLUX_UNITS,
@@ -48,7 +47,7 @@ def samples(sites: int = 12, months: int = 48, seed: int = 0) -> xr.Dataset:
     coverage = random.uniform(0.3, 1.0, transformed.shape)
     coverage[random.random(transformed.shape) < 0.2] = 0.0
     coverage[:, :12] = 0.0
-    flux = ASINH_SCALE_NMOL * CH4.kg_per_nmol * np.sinh(transformed)
+    flux = CH4.asinh_scale * CH4.kg_per_nmol * np.sinh(transformed)
     ds = xr.Dataset(
         {n: (("site", "time"), v.astype(np.float32), DYNAMIC[n].attrs) for n, v in drivers.items()}
         | {f"{n}_mean": ("site", v.mean(axis=1).astype(np.float32)) for n, v in drivers.items()}

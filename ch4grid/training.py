@@ -28,7 +28,7 @@ from ch4grid.uncertainty import (
     mean_distance_of,
     threshold,
 )
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, Gas
+from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
 logger = logging.getLogger("ch4grid.training")
 
@@ -403,8 +403,10 @@ def _judge(
     observed = targets.transformed[there]
     cluster = np.broadcast_to(ensemble.clusters[:, None], there.shape)[there]
     ecosystem = np.broadcast_to(class_codes(ensemble.samples)[:, None], there.shape)[there]
-    calibration = Calibration.fit(location, scale, observed, cluster, ecosystem)
-    flux = ASINH_SCALE_NMOL * np.sinh(observed)
+    calibration = Calibration.fit(
+        location, scale, observed, cluster, ecosystem, asinh_scale=ensemble.gas.asinh_scale
+    )
+    flux = ensemble.gas.asinh_scale * np.sinh(observed)
     mean = calibration.apply(location, scale).mean.mean(axis=0)
     return calibration, {
         "split": split,

@@ -1,7 +1,7 @@
 """From ensemble members to intervals that hold at unseen towers: conformal factors, applicability, budget inflation.
 
 Months of a tower and towers of a cluster are not independent, so everything here counts clusters (methods 3.9). Fluxes
-come in asinh space, y* = asinh(y / 10 nmol m-2 s-1), and leave in nmol m-2 s-1.
+come in asinh space, y* = asinh(y / c) with the scale c of the gas, and leave in nmol m-2 s-1.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ch4grid.vocabulary import ASINH_SCALE_NMOL
+from ch4grid.vocabulary import GASES
 
 Floats = NDArray[np.float64]
 AnyFloats = NDArray[np.floating[Any]]
@@ -50,11 +50,13 @@ class Calibration:
         factors: Half width of the 50, 80 and 90 % interval over the total spread.
         inflation: Factor on the spread between members of a sum of fluxes, such as a budget.
         clusters: Number of held-out clusters behind the factors.
+        asinh_scale: Scale c of the gas [nmol m-2 s-1].
     """
 
     factors: tuple[float, float, float]
     inflation: float
     clusters: int
+    asinh_scale: float = GASES["ch4"].asinh_scale
 
     @classmethod
     def fit(
@@ -64,6 +66,8 @@ class Calibration:
         observed: Floats,
         cluster: Integers,
         ecosystem: Integers,
+        *,
+        asinh_scale: float = GASES["ch4"].asinh_scale,
     ) -> "Calibration":
         """The calibration of held-out months.
 
@@ -73,20 +77,23 @@ class Calibration:
             observed: Measured flux (n) in asinh space.
             cluster: Cluster of each month (n).
             ecosystem: Class of each month (n).
+            asinh_scale: Scale c of the gas [nmol m-2 s-1].
         """
         score = np.abs(observed - location.mean(axis=0)) / total_spread(location, scale)
         found = np.maximum.accumulate([_grouped(score, cluster, level) for level in LEVELS])
-        draft = cls(
-            (float(found[0]), float(found[1]), float(found[2])), 1.0, len(np.unique(cluster))
-        )
-        mean = mean_flux(location, scale * draft.stretch)
-        return replace(draft, inflation=budget_inflation(mean, _flux(observed), cluster, ecosystem))
+        factors = (float(found[0]), float(found[1]), float(found[2]))
+        draft = cls(factors, 1.0, len(np.unique(cluster)), asinh_scale)
+        mean = mean_flux(location, scale * draft.stretch, asinh_scale)
+        truth = _flux(observed, asinh_scale)
+        return replace(draft, inflation=budget_inflation(mean, truth, cluster, ecosystem))
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Calibration":
         """The calibration of a JSON object."""
         half, most, nine = document["factors"]
-        return cls((half, most, nine), document["inflation"], document["clusters"])
+        # documents from before there was a second gas do not name the scale
+        scale = document.get("asinh_scale", GASES["ch4"].asinh_scale)
+        return cls((half, most, nine), document["inflation"], document["clusters"], scale)
 
     def to_json(self) -> dict[str, Any]:
         """The calibration as a JSON object."""
@@ -116,9 +123,9 @@ class Calibration:
         # The standard deviation of a normal law with the calibrated 90 % interval.
         deviation = np.minimum(nine / ndtri(0.5 + LEVELS[-1] / 2), LARGEST_SPREAD)
         return Calibrated(
-            mean=mean_flux(location, scale * self.stretch),
-            quantile=_flux(np.stack(ends)),
-            variance=_flux_variance(centre, deviation),
+            mean=mean_flux(location, scale * self.stretch, self.asinh_scale),
+            quantile=_flux(np.stack(ends), self.asinh_scale),
+            variance=_flux_variance(centre, deviation, self.asinh_scale),
         )
 
 
@@ -135,13 +142,13 @@ def total_spread(location: AnyFloats, scale: AnyFloats) -> Floats:
     return np.asarray(np.sqrt(within + between))
 
 
-def mean_flux(location: AnyFloats, scale: AnyFloats) -> Floats:
+def mean_flux(location: AnyFloats, scale: AnyFloats, asinh_scale: float) -> Floats:
     """Expected flux c sinh(mu) / (1 - b^2) of a Laplace law in asinh space [nmol m-2 s-1], b held at 0.5.
 
     The median c sinh(mu) would underestimate every budget (methods 14, item 22).
     """
     limited = np.minimum(scale.astype(np.float64), LARGEST_SCALE)
-    return np.asarray(_flux(location) / (1.0 - limited**2))
+    return np.asarray(_flux(location, asinh_scale) / (1.0 - limited**2))
 
 
 def budget_inflation(
@@ -253,15 +260,15 @@ def _grouped(score: Floats, cluster: Integers, level: float) -> float:
     return float(score[order[at]])
 
 
-def _flux(transformed: AnyFloats) -> Floats:
-    return np.asarray(ASINH_SCALE_NMOL * np.sinh(transformed.astype(np.float64)))
+def _flux(transformed: AnyFloats, asinh_scale: float) -> Floats:
+    return np.asarray(asinh_scale * np.sinh(transformed.astype(np.float64)))
 
 
-def _flux_variance(centre: Floats, deviation: Floats) -> Floats:
+def _flux_variance(centre: Floats, deviation: Floats, asinh_scale: float) -> Floats:
     """Variance of c sinh(Y) for Y normal with this mean and standard deviation [nmol2 m-4 s-2].
 
     var(sinh Y) = (e^(s^2) - 1) (e^(s^2) cosh(2 mu) + 1) / 2.
     """
     growth = np.exp(deviation**2)
     factor = (growth - 1.0) * (growth * np.cosh(2.0 * centre) + 1.0) / 2.0
-    return np.asarray(ASINH_SCALE_NMOL**2 * factor)
+    return np.asarray(asinh_scale**2 * factor)

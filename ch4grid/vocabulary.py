@@ -5,6 +5,7 @@ source file that reads it. Standard names are those of the CF table v93; a varia
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -167,13 +168,28 @@ AREA_LAYERS = (
 
 @dataclass(frozen=True)
 class Gas:
-    """A gas as data: molar mass [g mol-1] and the column of tower files that measures it [nmol m-2 s-1]."""
+    """A gas as data: everything that the code needs to know to treat one gas like another.
+
+    Args:
+        name: Name in variables and recipes.
+        formula: Chemical formula.
+        molar_mass: Molar mass [g mol-1].
+        tower_column: Column of tower files that measures it.
+        tower_unit: One unit of that column [nmol m-2 s-1].
+        long_name: Name in texts.
+        asinh_scale: c of the target transform y* = asinh(flux / c) [nmol m-2 s-1]: linear below it, logarithmic
+            above, sign kept. It lies where measured months turn from noise into signal.
+        process: "continuous", or "pulse" for a flux that is near zero in most months and large in a few.
+    """
 
     name: str
     formula: str
     molar_mass: float
     tower_column: str
+    tower_unit: float
     long_name: str
+    asinh_scale: float
+    process: Literal["continuous", "pulse"] = "continuous"
 
     @property
     def flux(self) -> str:
@@ -186,17 +202,16 @@ class Gas:
         return self.molar_mass * 1e-12
 
 
+# Scales: a wetland emits some 50 nmol of methane and an upland takes up 1; net ecosystem exchange of a month is some
+# micromoles either way, its random error some tenths; nitrous oxide seeps at 0.05 nmol and pulses at 1 to 20.
 GASES: dict[str, Gas] = {
     g.name: g
     for g in (
-        Gas("ch4", "CH4", 16.0425, "FCH4", "methane"),
-        Gas("co2", "CO2", 44.0095, "NEE", "carbon dioxide"),
-        Gas("n2o", "N2O", 44.0128, "FN2O", "nitrous oxide"),
+        Gas("ch4", "CH4", 16.0425, "FCH4", 1.0, "methane", 10.0),
+        Gas("co2", "CO2", 44.0095, "NEE", 1000.0, "carbon dioxide", 1000.0),
+        Gas("n2o", "N2O", 44.0128, "FN2O", 1.0, "nitrous oxide", 0.1, "pulse"),
     )
 }
-
-# asinh target transform y* = asinh(y / c): linear near zero, logarithmic for large fluxes, keeps the sign.
-ASINH_SCALE_NMOL = 10.0
 
 FLUX_UNITS = "kg m-2 s-1"
 BUDGET_UNITS = "Tg"

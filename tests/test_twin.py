@@ -25,7 +25,7 @@ from ch4grid.twin.causes import (
 )
 from ch4grid.twin.lattice import LAND_SAMPLES, Bump, Lattice
 from ch4grid.twin.planet import View
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, GASES, KG_PER_TG, VARIABLES, months
+from ch4grid.vocabulary import ECOSYSTEMS, GASES, KG_PER_TG, VARIABLES, months
 
 # Coarse enough for a second per planet, fine enough to hold every class.
 COARSE = Twin(seed=5, resolution=4.0, first_year=2000, last_year=2003)
@@ -33,7 +33,7 @@ RESOLUTIONS = st.sampled_from([1.0, 2.0, 2.5, 4.0])
 
 
 def transformed(density: np.ndarray) -> np.ndarray:
-    return np.arcsinh(density / GASES["ch4"].kg_per_nmol / ASINH_SCALE_NMOL)
+    return np.arcsinh(density / GASES["ch4"].kg_per_nmol / GASES["ch4"].asinh_scale)
 
 
 @settings(max_examples=3)

@@ -84,7 +84,7 @@ def test_the_gradient_spans_none_to_the_most_urban_cell() -> None:
 
 
 def test_more_towers_than_cells_and_years_beyond_the_planet_are_refused() -> None:
-    with pytest.raises(ValueError, match="has .* cells for 9999 towers"):
+    with pytest.raises(ValueError, match=r"has .* cells for 9999 towers"):
         laboratory(COARSE, ecosystems=("coastal",), towers=9999)
     with pytest.raises(InputError, match="within 2000 to 2003"):
         laboratory(COARSE, ecosystems=("coastal",), towers=2, period=(2003, 2004))

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.errors import InputError
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, GASES, SECONDS_PER_DAY, VARIABLES
+from ch4grid.vocabulary import GASES, SECONDS_PER_DAY, VARIABLES
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def target(series: xr.Dataset, flux: str, min_coverage: float) -> Floats:
             found=sorted(map(str, series.data_vars)),
         )
     values = floats(series, flux)
-    star = np.arcsinh(values / (ASINH_SCALE_NMOL * gas.kg_per_nmol))
+    star = np.arcsinh(values / (gas.asinh_scale * gas.kg_per_nmol))
     if f"{flux}_coverage" in series:
         coverage = floats(series, f"{flux}_coverage")
         star = np.where(coverage >= min_coverage, star, np.nan)

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from ch4grid.causal.anomalies import DAYS_PER_YEAR, design_matrix, floats
 from ch4grid.errors import InputError
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, GASES
+from ch4grid.vocabulary import GASES
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -73,7 +73,7 @@ def _with_random_phases(
     of sites finds again; `years` and `shifted` are the controls for neighbours.
     """
     gas = next(g for g in GASES.values() if g.flux == flux)
-    scale = ASINH_SCALE_NMOL * gas.kg_per_nmol
+    scale = gas.asinh_scale * gas.kg_per_nmol
     design = design_matrix(pd.DatetimeIndex(series["time"].values), harmonics)
     star = np.arcsinh(floats(series, flux) / scale)
     out = star.copy()

@@ -241,7 +241,8 @@ class CheckpointPredictor:
             points,
             self.gas,
             location=location.mean(axis=0, dtype=np.float64),
-            flux=mean_flux(location, scale).mean(axis=0) * self.gas.kg_per_nmol,
+            flux=mean_flux(location, scale, self.gas.asinh_scale).mean(axis=0)
+            * self.gas.kg_per_nmol,
             lower=flux_scale(self.gas) * np.sinh(lower),
             upper=flux_scale(self.gas) * np.sinh(upper),
         )

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.errors import InputError
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, Gas
+from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -96,7 +96,7 @@ class Targets:
     """Measured months.
 
     Args:
-        transformed: asinh(flux / 10 nmol m-2 s-1) (S, T), 0 where there is no target.
+        transformed: asinh(flux / c) (S, T), c the scale of the gas, 0 where there is no target.
         weight: Weight of each month (S, T) by its coverage, 0 where there is no target.
     """
 
@@ -233,7 +233,7 @@ def class_codes(points: xr.Dataset) -> Integers:
 
 def flux_scale(gas: Gas) -> float:
     """The scale c of asinh(flux / c) [kg m-2 s-1]."""
-    return ASINH_SCALE_NMOL * gas.kg_per_nmol
+    return gas.asinh_scale * gas.kg_per_nmol
 
 
 def _local_means(points: Points, drivers: Sequence[str], statics: Sequence[str]) -> Singles:

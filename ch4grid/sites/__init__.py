@@ -25,8 +25,8 @@ __all__ = ["FluxnetCH4", "SiteSource", "TowerTable", "TwinTowers", "assemble", "
 class Source(Protocol):
     """What any site source can do."""
 
-    def inputs(self, workspace: Workspace) -> list[Path]:
-        """The files that are read."""
+    def inputs(self, workspace: Workspace, gas: Gas) -> list[Path]:
+        """The files that are read for a gas."""
 
     def open(self, workspace: Workspace, gas: Gas) -> xr.Dataset:
         """SITES without clusters."""

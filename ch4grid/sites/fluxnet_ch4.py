@@ -13,9 +13,9 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
 from ch4grid.errors import InputError
-from ch4grid.sites.stations import NMOL, Step, by_step, read_csv, read_stations, require, to_sites
+from ch4grid.sites.stations import Step, by_step, read_csv, read_stations, require, to_sites
 from ch4grid.stores import Workspace
-from ch4grid.vocabulary import SECONDS_PER_DAY, VARIABLES, Gas
+from ch4grid.vocabulary import GASES, SECONDS_PER_DAY, VARIABLES, Gas
 
 MISSING = -9999.0
 
@@ -59,8 +59,8 @@ class FluxnetCH4(BaseModel):
     step: Step = "month"
     min_coverage: float = Field(default=0.2, gt=0.0, le=1.0)
 
-    def inputs(self, workspace: Workspace) -> list[Path]:
-        """The site table and the site files, sorted.
+    def inputs(self, workspace: Workspace, gas: Gas = GASES["ch4"]) -> list[Path]:
+        """The site table and the site files, sorted; the same for every gas.
 
         Raises:
             InputError: A file is missing.
@@ -111,7 +111,7 @@ class FluxnetCH4(BaseModel):
         require(table, (column, gas.tower_column), path)
         table.index = _times(table[column], form, path)
         flux = _numbers(table[gas.tower_column], path)
-        flux = flux * gas.kg_per_nmol * NMOL[gas.tower_column]
+        flux = flux * gas.kg_per_nmol * gas.tower_unit
         native = pd.DataFrame({"flux": flux} | _drivers(table, per_day, path))
         bins = native.groupby(by_step(native, self.step))
         expected = _expected(pd.DatetimeIndex(bins.size().index), self.step) * per_day

@@ -23,9 +23,6 @@ WEEK_ANCHOR = pd.Timestamp("1970-01-05")
 
 COLUMNS = ("SITE_ID", "LAT", "LON", "SITE_CLASSIFICATION")
 
-# Units that the tower archives state their fluxes in, as nmol m-2 s-1: CO2 comes in micromoles.
-NMOL = {"FCH4": 1.0, "FN2O": 1.0, "NEE": 1000.0}
-
 
 @dataclass(frozen=True)
 class Station:

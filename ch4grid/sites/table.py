@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ch4grid.errors import InputError
 from ch4grid.sites.stations import read_csv, read_stations, require, to_sites
 from ch4grid.stores import Workspace
-from ch4grid.vocabulary import VARIABLES, Gas
+from ch4grid.vocabulary import GASES, VARIABLES, Gas
 
 # Marks of a gap-filled column: FCH4_F, FCH4_F_nmol, FCH4_ANN_nmol, FCH4_F_ANNOPTLM.
 FILLED = re.compile(r"_(F|ANN\w*|MDS\w*|FILLED)(_|$)", re.IGNORECASE)
@@ -58,8 +58,8 @@ class TowerTable(BaseModel):
             raise ValueError(f"no variable {', '.join(unknown)} in the vocabulary")
         return mapping
 
-    def inputs(self, workspace: Workspace) -> list[Path]:
-        """The site table and the table of fluxes, sorted.
+    def inputs(self, workspace: Workspace, gas: Gas = GASES["ch4"]) -> list[Path]:
+        """The site table and the table of fluxes, sorted; the same for every gas.
 
         Raises:
             InputError: A file is missing.

@@ -8,7 +8,6 @@ import pandas as pd
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ch4grid.errors import InputError
 from ch4grid.stores import Workspace
 from ch4grid.twin import Twin, tower_files
 from ch4grid.vocabulary import FLUX_UNITS, GASES, Gas, months
@@ -46,32 +45,26 @@ class TwinTowers(BaseModel):
         """The planet."""
         return Twin(seed=self.seed, resolution=self.resolution, towers=self.towers)
 
-    def inputs(self, workspace: Workspace) -> list[Path]:
-        """The tables of towers and measurements; absent ones are written.
+    def inputs(self, workspace: Workspace, gas: Gas = GASES["ch4"]) -> list[Path]:
+        """The tables of towers and of their measurements of a gas; absent ones are written.
 
         Raises:
             RunError: A file cannot be written.
         """
-        return tower_files(self.twin, workspace, *self.period)
+        return tower_files(self.twin, workspace, *self.period, gas.name)
 
     def open(self, workspace: Workspace, gas: Gas) -> xr.Dataset:
         """Monthly flux (site, time) [kg m-2 s-1], NaN where not measured, and its coverage [1], without clusters.
 
         Raises:
-            InputError: The gas is not methane.
             RunError: A file cannot be written.
         """
-        if gas != GASES["ch4"]:
-            raise InputError(
-                "the towers of the twin measure one gas",
-                where="sites, twin",
-                expected="ch4",
-                found=gas.name,
-            )
-        stations, series = self.inputs(workspace)
+        stations, series = self.inputs(workspace, gas)
         sites = pd.read_csv(stations, dtype={"site": str, "ecosystem": str})
         table = pd.read_csv(series, parse_dates=["month"])
-        flux, coverage = (self._matrix(table, sites["site"], n) for n in ("FCH4", "coverage"))
+        flux, coverage = (
+            self._matrix(table, sites["site"], n) for n in (gas.tower_column, "coverage")
+        )
         units, dims = (
             {"units": FLUX_UNITS, "long_name": f"surface {gas.long_name} flux"},
             ("site", "time"),
@@ -80,7 +73,7 @@ class TwinTowers(BaseModel):
         place = {n: ("site", sites[n].to_numpy()) for n in ("latitude", "longitude")}
         return xr.Dataset(
             {
-                gas.flux: (dims, flux * gas.kg_per_nmol, units),
+                gas.flux: (dims, flux * gas.tower_unit * gas.kg_per_nmol, units),
                 f"{gas.flux}_coverage": (dims, coverage, share),
             },
             coords=place

@@ -50,6 +50,31 @@ def simulate(seed: int, first_year: int, last_year: int) -> Float32:
     return kept.reshape(len(kept), len(step), ROWS, COLUMNS)
 
 
+def simulate_unexplained(
+    seed: int, stream: int, series: int, first_year: int, last_year: int
+) -> Float32:
+    """Coefficients (month, series, i, j) of what moves another gas beside its known causes, unit variance.
+
+    Args:
+        seed: Seed of the planet.
+        stream: Number of the gas: every gas has random numbers of its own.
+        series: How many series it needs.
+        first_year: First simulated year; the year before it comes first.
+        last_year: Last simulated year.
+    """
+    state = np.zeros((series, ROWS * COLUMNS), dtype=np.float32)
+    share = np.float32(np.sqrt(1 - FLUX_PERSISTENCE**2))
+    months = []
+    for year in range(first_year - 1 - SPIN_UP, last_year + 1):
+        rng = np.random.default_rng([seed, 8, stream, year])
+        for _ in range(12):
+            noise = rng.standard_normal(state.shape, dtype=np.float32)
+            state = np.float32(FLUX_PERSISTENCE) * state + share * noise
+            months.append(state)
+    kept = np.stack(months[12 * SPIN_UP :])
+    return kept.reshape(len(kept), series, ROWS, COLUMNS)
+
+
 def _system() -> tuple[Float32, Float32]:
     drivers, classes = len(DRIVERS), len(ECOSYSTEMS)
     transition = np.eye(drivers + classes) * FLUX_PERSISTENCE

@@ -2,7 +2,8 @@
 
 Everything that a discovery, an effect estimate or a counterfactual should find stands in this file as data. Driver
 anomalies follow a linear vector autoregression with lags 0 and 1 month; the flux of a class is linear in its parents in
-asinh space, and the effects of temperature and wind change sign along the urban gradient.
+asinh space, and the effects of temperature and wind on methane change sign along the urban gradient. Nitrous oxide
+comes in pulses: its causes act on how likely and how large they are (`pulse`).
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_lyapunov
 
 from ch4grid.graph import CausalGraph
-from ch4grid.vocabulary import ECOSYSTEMS
+from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
 Float = NDArray[np.float64]
 
@@ -30,7 +31,6 @@ DRIVERS = (
     "lst_day",
     "lst_night",
 )
-TARGET = "ch4_flux"
 MAX_LAG = 3
 
 
@@ -77,7 +77,54 @@ FLUX_CAUSES: dict[str, tuple[Cause, ...]] = {
     "upland": (Cause("mrsos", 1, 0.016), Cause("tas", 0, -0.010), Cause("rsds", 0, -0.010)),
 }
 
-# One response unit: K, K, logit of soil saturation, 1, W m-2, log of speed.
+# Net ecosystem exchange: light and leaves take up, warmth respires, dry soil closes stomata. Boreal mires are slow,
+# paddies fast, and a city is a heating plant: it emits in the cold.
+NEE_CAUSES: dict[str, tuple[Cause, ...]] = {
+    "tropical-floodplain": (
+        Cause("rsds", 0, -0.14),
+        Cause("evi", 1, -0.12),
+        Cause("mrsos", 1, -0.12),
+    ),
+    "boreal-peatland": (Cause("rsds", 0, -0.10), Cause("tas", 0, 0.09), Cause("evi", 0, -0.10)),
+    "temperate-wetland": (
+        Cause("rsds", 0, -0.13),
+        Cause("tas", 0, 0.11),
+        Cause("evi", 0, -0.13),
+    ),
+    "rice-paddy": (Cause("rsds", 0, -0.15), Cause("tas", 0, 0.11), Cause("evi", 0, -0.16)),
+    "coastal": (Cause("rsds", 0, -0.13), Cause("tas", 0, 0.11)),
+    "urban": (Cause("tas", 0, -0.14), Cause("evi", 0, -0.11)),
+    "upland": (
+        Cause("rsds", 0, -0.12),
+        Cause("tas", 0, 0.10),
+        Cause("evi", 1, -0.12),
+        Cause("mrsos", 1, -0.12),
+    ),
+}
+
+# Pulses of nitrous oxide: wet and warm soil and rain on it; in mires the warming soil; drained paddies when they dry.
+# Sizes per RESPONSE_UNIT in the probit of the chance of a pulse.
+N2O_CAUSES: dict[str, tuple[Cause, ...]] = {
+    "tropical-floodplain": (
+        Cause("mrsos", 0, 0.50),
+        Cause("tas", 0, 0.35),
+        Cause("pr", 0, 0.40),
+    ),
+    "boreal-peatland": (Cause("tsl", 0, 0.35), Cause("mrsos", 1, 0.50)),
+    "temperate-wetland": (Cause("mrsos", 1, 0.50), Cause("tas", 0, 0.30), Cause("pr", 0, 0.40)),
+    "rice-paddy": (Cause("mrsos", 0, -0.50), Cause("tas", 0, 0.35)),
+    "coastal": (Cause("mrsos", 0, 0.50), Cause("tas", 0, 0.35)),
+    "urban": (Cause("tas", 0, 0.35), Cause("pr", 0, 0.50)),
+    "upland": (Cause("mrsos", 0, 0.50), Cause("tas", 0, 0.30), Cause("pr", 0, 0.40)),
+}
+
+GAS_CAUSES: dict[str, dict[str, tuple[Cause, ...]]] = {
+    "ch4": FLUX_CAUSES,
+    "co2": NEE_CAUSES,
+    "n2o": N2O_CAUSES,
+}
+
+# One response unit: K, K, logit of soil saturation, 1, W m-2, log of speed, log of rain.
 RESPONSE_UNIT: dict[str, float] = {
     "tas": 2.0,
     "tsl": 1.5,
@@ -85,9 +132,10 @@ RESPONSE_UNIT: dict[str, float] = {
     "evi": 0.035,
     "rsds": 13.0,
     "sfcWind": 0.15,
+    "pr": 0.35,
 }
 
-# Change of a flux effect per unit of urban fraction: effects that are positive in nature are negative in a city.
+# Change of an effect on methane per unit of urban fraction: effects that are positive in nature are negative in a city.
 URBAN_CHANGE: dict[str, float] = {"tas": -0.55, "sfcWind": -0.55}
 GRADIENT_CLASSES = ("temperate-wetland", "rice-paddy", "coastal", "urban")
 
@@ -97,13 +145,13 @@ TRUE_PARENTS: dict[str, tuple[tuple[str, int], ...]] = {
 }
 
 
-def true_links(ecosystem: str | None = None) -> set[tuple[str, int]]:
+def true_links(ecosystem: str | None = None, gas: str = "ch4") -> set[tuple[str, int]]:
     """Drivers and lags [months] that cause the flux of a class, or of any class when none is named."""
     names = ECOSYSTEMS if ecosystem is None else (ecosystem,)
-    return {link for name in names for link in TRUE_PARENTS[name]}
+    return {(cause.driver, cause.lag) for name in names for cause in GAS_CAUSES[gas][name]}
 
 
-def true_graph() -> CausalGraph:
+def true_graph(gas: str = "ch4") -> CausalGraph:
     """The causal model as a graph with probabilities 1 and 0, lags 0 to 3 months, driver links in every class."""
     size = len(DRIVERS)
     probability = np.zeros((len(ECOSYSTEMS), size + 1, size, MAX_LAG + 1))
@@ -111,13 +159,14 @@ def true_graph() -> CausalGraph:
         for cause in causes:
             probability[:, to, DRIVERS.index(cause.driver), cause.lag] = 1.0
     for e, name in enumerate(ECOSYSTEMS):
-        for driver, lag in TRUE_PARENTS[name]:
+        for driver, lag in true_links(name, gas):
             probability[e, size, DRIVERS.index(driver), lag] = 1.0
-    return CausalGraph(DRIVERS, TARGET, ECOSYSTEMS, probability, {"origin": "twin, the truth"})
+    target = GASES[gas].flux
+    return CausalGraph(DRIVERS, target, ECOSYSTEMS, probability, {"origin": "twin, the truth"})
 
 
 def effect(ecosystem: str, cause: Cause, urban_fraction: Float) -> Float:
-    """Size of a flux effect at places of the given urban fraction, in asinh space per response unit."""
+    """Size of an effect on methane at places of the given urban fraction, in asinh space per response unit."""
     if ecosystem not in GRADIENT_CLASSES:
         return np.full_like(urban_fraction, cause.size)
     return cause.size + URBAN_CHANGE.get(cause.driver, 0.0) * urban_fraction

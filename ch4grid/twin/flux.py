@@ -1,6 +1,6 @@
-"""The twin's methane flux: per ecosystem class a level, the effects of its parents and what no driver explains.
+"""The twin's fluxes: per gas and ecosystem class a level, the effects of its parents and what no driver explains.
 
-All of it adds up in asinh space, y* = asinh(flux / 10 nmol m-2 s-1), where the effects in `causes` are linear.
+All of it adds up in the asinh space of the gas, where the effects in `causes` are linear; `pulse` has nitrous oxide.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ch4grid.twin.causes import FLUX_CAUSES, RESPONSE_UNIT, effect
+from ch4grid.twin.causes import GAS_CAUSES, RESPONSE_UNIT, effect
 from ch4grid.twin.climate import MELTING, Climate
 from ch4grid.twin.surface import SITE
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, GASES
+from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
 Float = NDArray[np.float64]
 
@@ -35,26 +35,65 @@ LEVELS: dict[str, Level] = {
     "upland": Level(-0.03, 12.0, 0.08),
 }
 
-# In asinh space: per 10 K of annual temperature, per e-fold of soil carbon, per km of altitude, of the unexplained
-# field of sites, of the unexplained month.
-TEMPERATURE_SLOPE = 0.25
-CARBON_SLOPE = 0.12
-ALTITUDE_SLOPE = -0.15
+# Net ecosystem exchange: level before the sun of the year is added, which takes up more than its mean would.
+NEE_LEVELS: dict[str, Level] = {
+    "tropical-floodplain": Level(-0.20, 25.0, 0.6),
+    "boreal-peatland": Level(0.10, -2.0, 0.4),
+    "temperate-wetland": Level(-0.10, 8.0, 0.6),
+    "rice-paddy": Level(-0.20, 20.0, 0.6),
+    "coastal": Level(-0.50, 18.0, 0.6),
+    "urban": Level(2.40, 15.0, 0.6),
+    "upland": Level(0.10, 12.0, 0.5),
+}
+
+# What nitrous oxide seeps between pulses.
+N2O_LEVELS: dict[str, Level] = {
+    "tropical-floodplain": Level(0.50, 25.0, 0.4),
+    "boreal-peatland": Level(0.15, -2.0, 0.2),
+    "temperate-wetland": Level(0.30, 8.0, 0.3),
+    "rice-paddy": Level(0.80, 20.0, 0.5),
+    "coastal": Level(0.30, 18.0, 0.3),
+    "urban": Level(0.80, 15.0, 0.5),
+    "upland": Level(0.25, 12.0, 0.3),
+}
+
+GAS_LEVELS: dict[str, dict[str, Level]] = {
+    "ch4": LEVELS,
+    "co2": NEE_LEVELS,
+    "n2o": N2O_LEVELS,
+}
+
+
+class Slopes(NamedTuple):
+    """How the level of a place varies in asinh space: per 10 K of annual temperature, e-fold of soil carbon, km."""
+
+    temperature: float
+    carbon: float
+    altitude: float
+
+
+PLACE_SLOPES: dict[str, Slopes] = {
+    "ch4": Slopes(0.25, 0.12, -0.15),
+    "co2": Slopes(-0.20, 0.10, 0.15),
+    "n2o": Slopes(0.25, 0.15, -0.15),
+}
+
+# In asinh space: spread of the unexplained field of sites and of the unexplained month.
 SITE_SPREAD = 0.25
 MONTH_SPREAD = 0.15
 TYPICAL_CARBON = 0.06
 
 
-def level(ecosystem: str, climate: Climate) -> Float:
+def level(ecosystem: str, climate: Climate, gas: str = "ch4") -> Float:
     """Annual level (n, m) of a class in asinh space, from temperature, soil, altitude and an unexplained field."""
     surface = climate.surface
-    base = LEVELS[ecosystem]
+    base, slopes = GAS_LEVELS[gas][ecosystem], PLACE_SLOPES[gas]
     warmer = np.clip((climate.cycles["tas"].mean - MELTING - base.temperature) / 10, -1.5, 1.5)
     carbon = np.clip(np.log(np.maximum(surface.soil_organic_carbon, 1e-3) / TYPICAL_CARBON), -2, 2)
     varying: Float = (
-        TEMPERATURE_SLOPE * warmer
-        + CARBON_SLOPE * carbon
-        + ALTITUDE_SLOPE * surface.elevation / 1000
+        slopes.temperature * warmer
+        + slopes.carbon * carbon
+        + slopes.altitude * surface.elevation / 1000
         + SITE_SPREAD * surface.random[SITE]
     )
     return base.mean + base.variation * varying
@@ -74,28 +113,31 @@ def transformed_flux(
     value: Callable[[str, int], Float],
     noise: Float,
     *,
+    gas: str = "ch4",
     reversal: bool = True,
 ) -> Float:
-    """Flux (t, n, m) of a class in asinh space.
+    """Flux (t, n, m) of a class in asinh space, of a gas that is no pulse.
 
     Args:
         ecosystem: Class name.
         climate: Climate of the lattice.
         value: Driver values (t, n, m) in their units, by name and lag [months].
         noise: Unexplained monthly anomaly (t, n, m), unit variance.
-        reversal: Whether effects change along the urban gradient.
+        gas: Name of the gas.
+        reversal: Whether effects on methane change along the urban gradient.
     """
-    urban = climate.surface.layers["urban_fraction"] * reversal
-    total = level(ecosystem, climate) + MONTH_SPREAD * LEVELS[ecosystem].variation * noise
-    for cause in FLUX_CAUSES[ecosystem]:
+    urban = climate.surface.layers["urban_fraction"] * (reversal and gas == "ch4")
+    base = GAS_LEVELS[gas][ecosystem]
+    total = level(ecosystem, climate, gas) + MONTH_SPREAD * base.variation * noise
+    for cause in GAS_CAUSES[gas][ecosystem]:
         size = effect(ecosystem, cause, urban)
         total = total + size * departure(cause.driver, value(cause.driver, cause.lag), climate)
     return total
 
 
-def density(transformed: Float) -> Float:
+def density(transformed: Float, gas: str = "ch4") -> Float:
     """Flux density [kg m-2 s-1] from asinh space."""
-    return ASINH_SCALE_NMOL * np.sinh(transformed) * GASES["ch4"].kg_per_nmol
+    return GASES[gas].asinh_scale * np.sinh(transformed) * GASES[gas].kg_per_nmol
 
 
 def cell_flux(densities: Mapping[str, Float], fractions: Mapping[str, Float], land: Float) -> Float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ch4grid.twin.causes import DRIVERS
 from ch4grid.twin.planet import Twin, View
 from ch4grid.twin.towers import SMALLEST_FRACTION, measure
-from ch4grid.vocabulary import ECOSYSTEMS, FLUX_UNITS, GASES, VARIABLES, months
+from ch4grid.vocabulary import ECOSYSTEMS, FLUX_UNITS, GASES, VARIABLES, Gas, months
 
 Float = NDArray[np.float64]
 
@@ -31,6 +31,7 @@ def laboratory(
     period: tuple[int, int] | None = None,
     gradient: bool = False,
     noise: bool = True,
+    gas: str = "ch4",
 ) -> xr.Dataset:
     """SITES of `towers` towers per class with their drivers: what `discover` and every estimate of an effect take.
 
@@ -41,10 +42,12 @@ def laboratory(
         period: First and last year; all years of the planet by default.
         gradient: Spread the towers of every class evenly from no to the most urban cell, whatever grows there.
         noise: Measure with noise, footprint and gaps; else the true density.
+        gas: Name of the gas that is measured, a row of the gas table. The towers stand at the same places for all.
 
     Returns:
-        `ch4_flux` [kg m-2 s-1], `ch4_flux_coverage` [1] and all drivers (site, time); statics (site); coordinates
-        latitude, longitude, ecosystem (names) and cluster (site), a cluster being towers of one 10 degree box.
+        The flux, `ch4_flux` for methane [kg m-2 s-1], its `_coverage` [1] and all drivers (site, time); statics (site);
+        coordinates latitude, longitude, ecosystem (names) and cluster (site), a cluster being towers of one 10 degree
+        box. A tower measures the same in a year of any period, and the same whatever other classes are measured.
 
     Raises:
         InputError: The period lies outside the twin's years.
@@ -52,7 +55,7 @@ def laboratory(
     """
     years = period or (twin.first_year, twin.last_year)
     parts = [
-        _of_class(twin, name, _places(twin, name, towers, gradient), years, noise)
+        _of_class(twin, name, _places(twin, name, towers, gradient), years, noise, GASES[gas])
         for name in ecosystems
     ]
     samples = xr.concat(parts, dim="site", join="exact")
@@ -89,23 +92,28 @@ def _along(cells: NDArray[np.int64], urban: Float, towers: int) -> NDArray[np.in
 
 
 def _of_class(
-    twin: Twin, ecosystem: str, cells: NDArray[np.int64], years: tuple[int, int], noise: bool
+    twin: Twin,
+    ecosystem: str,
+    cells: NDArray[np.int64],
+    years: tuple[int, int],
+    noise: bool,
+    gas: Gas,
 ) -> xr.Dataset:
     time = months(*years)
     steps = twin.steps(time)
     views = [twin.view(twin.cells.take(cell[:1], cell[1:])) for cell in cells]
-    truth = _series(views, lambda view: view.density(ecosystem, steps))
-    flux, coverage = truth / GASES["ch4"].kg_per_nmol, np.ones_like(truth)
+    truth = _series(views, lambda view: view.density(ecosystem, steps, gas.name))
+    flux, coverage = truth / gas.kg_per_nmol, np.ones_like(truth)
     if noise:
         first = 1000 * (1 + ECOSYSTEMS.index(ecosystem))
         measured = [
-            measure(twin, first + i, time.year.to_numpy(), ecosystem, row)
+            measure(twin, first + i, time.year.to_numpy(), ecosystem, row, gas.name)
             for i, row in enumerate(flux)
         ]
         flux, coverage = (np.stack(part) for part in zip(*measured, strict=True))
     dims = ("site", "time")
-    data = {"ch4_flux": (dims, flux * GASES["ch4"].kg_per_nmol, {"units": FLUX_UNITS})}
-    data["ch4_flux_coverage"] = (dims, coverage, {"units": "1"})
+    data = {gas.flux: (dims, flux * gas.kg_per_nmol, {"units": FLUX_UNITS})}
+    data[f"{gas.flux}_coverage"] = (dims, coverage, {"units": "1"})
     for name in DRIVERS:
         values = _series(views, partial(View.driver, name=name, steps=steps))
         data[name] = (dims, values, VARIABLES[name].attrs)

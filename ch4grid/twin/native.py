@@ -44,14 +44,17 @@ def area_file(twin: Twin, workspace: Workspace) -> Path:
     return path
 
 
-def tower_files(twin: Twin, workspace: Workspace, first_year: int, last_year: int) -> list[Path]:
-    """CSV tables of the towers and of their monthly measurements, written first where absent."""
+def tower_files(
+    twin: Twin, workspace: Workspace, first_year: int, last_year: int, gas: str = "ch4"
+) -> list[Path]:
+    """CSV tables of the towers and of their monthly measurements of a gas, written first where absent."""
     base = folder(twin, workspace)
-    sites, series = base / "sites.csv", base / f"towers_{first_year}-{last_year}.csv"
+    kind = "towers" if gas == "ch4" else f"towers_{gas}"
+    sites, series = base / "sites.csv", base / f"{kind}_{first_year}-{last_year}.csv"
     if not (sites.exists() and series.exists()):
         table = network(twin).drop(columns=["row", "column"])
         write_atomic(sites, table.to_csv(index=False, lineterminator="\n").encode())
-        measured = observe(twin, first_year, last_year)
+        measured = observe(twin, first_year, last_year, gas)
         text = measured.to_csv(
             index=False, lineterminator="\n", float_format="%.6g", date_format="%Y-%m-%d"
         )

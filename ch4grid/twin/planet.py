@@ -16,15 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import sha256_json
-from ch4grid.twin.anomalies import simulate
+from ch4grid.twin.anomalies import simulate, simulate_unexplained
 from ch4grid.twin.causes import DRIVERS, lasting_response
 from ch4grid.twin.climate import Climate, vapour_pressure_deficit
 from ch4grid.twin.flux import density, transformed_flux
 from ch4grid.twin.lattice import Lattice
+from ch4grid.twin.pulse import pulsed_flux
 from ch4grid.twin.surface import Surface
 from ch4grid.vocabulary import (
     ECOSYSTEMS,
     FLUX_UNITS,
+    GASES,
     KG_PER_TG,
     VARIABLES,
     months,
@@ -53,7 +55,7 @@ class Twin(BaseModel):
             greenness, a share (0.1 is +10 %) for rain, wind and radiation. Level and climate that the flux refers
             to stay those of the untouched planet.
         propagate: Whether the consequences of an intervention for other drivers follow, or only the named ones change.
-        urban_reversal: Whether effects of temperature and wind change sign along the urban gradient.
+        urban_reversal: Whether effects of temperature and wind on methane change sign along the urban gradient.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -133,46 +135,48 @@ class Twin(BaseModel):
         coords = Grid(self.resolution).coords | {"month": np.arange(1, 13)}
         return xr.Dataset(data, coords=coords)
 
-    def truth(self, year: int) -> xr.Dataset:
+    def truth(self, year: int, gas: str = "ch4") -> xr.Dataset:
         """The true flux of a year on the native cells.
 
+        Args:
+            year: A simulated year.
+            gas: Name of the gas.
+
         Returns:
-            `ch4_flux_density` (ecosystem, time, latitude, longitude) and `ch4_flux` (time, latitude, longitude)
-            [kg m-2 s-1], `ecosystem_fraction` (ecosystem, time, latitude, longitude) [1], `cell_area` [m2]. The
-            density is NaN where the class is absent, the flux where there is no land.
+            For methane, `ch4_flux_density` (ecosystem, time, latitude, longitude) and `ch4_flux` (time, latitude,
+            longitude) [kg m-2 s-1]; `ecosystem_fraction` (ecosystem, time, latitude, longitude) [1], `cell_area` [m2].
+            The density is NaN where the class is absent, the flux where there is no land.
         """
         time = months(year, year)
         native = self.native
         fraction = native.surface.fractions
-        block = np.stack([native.density(name, self.steps(time)) for name in ECOSYSTEMS])
+        block = np.stack([native.density(name, self.steps(time), gas) for name in ECOSYSTEMS])
         land = native.lattice.land > 0
         flux = np.where(land, (block * fraction).sum(axis=0), np.nan)
         dims = ("ecosystem", "time", "latitude", "longitude")
         grid = Grid(self.resolution)
-        units = {"units": FLUX_UNITS}
+        units, name = {"units": FLUX_UNITS}, GASES[gas].flux
         return xr.Dataset(
             {
-                "ch4_flux_density": (dims, np.where(fraction > 0, block, np.nan), units),
-                "ch4_flux": (dims[1:], flux, units),
+                f"{name}_density": (dims, np.where(fraction > 0, block, np.nan), units),
+                name: (dims[1:], flux, units),
                 "ecosystem_fraction": (dims, fraction, {"units": "1"}),
                 "cell_area": (dims[2:], grid.cell_area, {"units": "m2"}),
             },
             coords=grid.coords | {"time": time, "ecosystem": list(ECOSYSTEMS)},
         )
 
-    def true_totals(self, year: int) -> dict[str, float]:
-        """True emission of each class in a year [Tg]."""
-        truth = self.truth(year)
+    def true_totals(self, year: int, gas: str = "ch4") -> dict[str, float]:
+        """True emission of each class in a year [Tg of the gas]."""
+        truth, name = self.truth(year, gas), GASES[gas].flux
         seconds = xr.DataArray(seconds_in_month(months(year, year)), dims="time")
-        mass = (
-            truth["ch4_flux_density"] * truth["ecosystem_fraction"] * truth["cell_area"] * seconds
-        )
+        mass = truth[f"{name}_density"] * truth["ecosystem_fraction"] * truth["cell_area"] * seconds
         total = mass.sum(("time", "latitude", "longitude")) / KG_PER_TG
         return {str(name): float(total.sel(ecosystem=name)) for name in ECOSYSTEMS}
 
-    def true_total(self, year: int) -> float:
-        """True emission of all classes in a year [Tg]."""
-        return sum(self.true_totals(year).values())
+    def true_total(self, year: int, gas: str = "ch4") -> float:
+        """True emission of all classes in a year [Tg of the gas]."""
+        return sum(self.true_totals(year, gas).values())
 
     def steps(self, time: pd.DatetimeIndex) -> NDArray[np.int64]:
         """Positions (t) of months in the simulation.
@@ -221,18 +225,29 @@ class View:
         """Dewpoint depression (t, n, m) [K] at simulation steps (t)."""
         return self._value("vpd", steps)
 
-    def density(self, ecosystem: str, steps: NDArray[np.int64]) -> Float:
-        """True flux density (t, n, m) [kg m-2 s-1] of a class, also where the class is absent."""
-        noise = self._anomaly(len(DRIVERS) + ECOSYSTEMS.index(ecosystem), steps)
-        return density(
-            transformed_flux(
-                ecosystem,
-                self.climate,
-                lambda name, lag: self.driver(name, steps - lag),
-                noise,
-                reversal=self.twin.urban_reversal,
-            )
+    def density(self, ecosystem: str, steps: NDArray[np.int64], gas: str = "ch4") -> Float:
+        """True flux density (t, n, m) [kg m-2 s-1] of a gas and a class, also where the class is absent."""
+
+        def value(name: str, lag: int) -> Float:
+            return self.driver(name, steps - lag)
+
+        row, number = GASES[gas], ECOSYSTEMS.index(ecosystem)
+        if row.process == "pulse":
+            luck = self._unexplained(gas, number, steps), self._unexplained(gas, -1 - number, steps)
+            return pulsed_flux(ecosystem, self.climate, value, luck) * row.kg_per_nmol
+        noise = (
+            self._anomaly(len(DRIVERS) + number, steps)
+            if gas == "ch4"
+            else self._unexplained(gas, number, steps)
         )
+        reversal = self.twin.urban_reversal
+        found = transformed_flux(ecosystem, self.climate, value, noise, gas=gas, reversal=reversal)
+        return density(found, gas)
+
+    def _unexplained(self, gas: str, series: int, steps: NDArray[np.int64]) -> Float:
+        twin = self.twin
+        coefficients = _unexplained(twin.seed, gas, twin.first_year, twin.last_year)
+        return self.lattice.spread(coefficients[steps, series])
 
     def _anomaly(self, series: int, steps: NDArray[np.int64]) -> Float:
         twin = self.twin
@@ -267,3 +282,10 @@ class View:
 def _coefficients(seed: int, first_year: int, last_year: int) -> NDArray[np.float32]:
     # A pure function that costs a second; kept so that the views of a planet share one simulation.
     return simulate(seed, first_year, last_year)
+
+
+@lru_cache(maxsize=2)
+def _unexplained(seed: int, gas: str, first_year: int, last_year: int) -> NDArray[np.float32]:
+    # Kept like the simulation of the drivers. A pulse needs two series per class: its luck and its size.
+    series = len(ECOSYSTEMS) * (2 if GASES[gas].process == "pulse" else 1)
+    return simulate_unexplained(seed, list(GASES).index(gas), series, first_year, last_year)

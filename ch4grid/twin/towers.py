@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ch4grid.errors import InputError
-from ch4grid.twin.flux import LEVELS
+from ch4grid.twin.flux import GAS_LEVELS
 from ch4grid.twin.planet import Twin
 from ch4grid.twin.surface import Surface
-from ch4grid.vocabulary import ASINH_SCALE_NMOL, ECOSYSTEMS, GASES, months
+from ch4grid.vocabulary import ECOSYSTEMS, GASES, months
 
 Float = NDArray[np.float64]
 Place = tuple[str, float, float]
@@ -65,7 +65,7 @@ PLACES: tuple[Place, ...] = (
 SMALLEST_FRACTION = 0.004
 # Spread of the footprint's offset from the class mean in asinh space; noise [nmol m-2 s-1] and its share of the flux.
 FOOTPRINT_SPREAD = 0.12
-NOISE_FLOOR = 0.15
+NOISE_FLOOR = {"ch4": 0.15, "co2": 50.0, "n2o": 0.01}
 NOISE_SHARE = 0.05
 # Coverage below which a month counts as not measured [1] (methods 3.1), and the share of months lost one by one.
 SMALLEST_COVERAGE = 0.2
@@ -119,17 +119,27 @@ def _free_cell(
     return row, column
 
 
-def observe(twin: Twin, first_year: int, last_year: int) -> pd.DataFrame:
-    """Monthly measurements of all towers: `site, month, FCH4, coverage` [nmol m-2 s-1, 1]; NaN is not measured."""
-    time = months(first_year, last_year)
-    truth = true_flux(twin, network(twin), first_year, last_year)
+def observe(twin: Twin, first_year: int, last_year: int, gas: str = "ch4") -> pd.DataFrame:
+    """Monthly measurements of all towers: `site, month`, the gas's column and `coverage` [1]; NaN is not measured.
+
+    The column has the name and unit of tower archives: FCH4 and FN2O in nmol m-2 s-1, NEE in umol m-2 s-1.
+    """
+    time, row = months(first_year, last_year), GASES[gas]
+    truth = true_flux(twin, network(twin), first_year, last_year, gas)
     tables = [
-        measure(twin, number, time.year.to_numpy(), ecosystem, values)
+        measure(twin, number, time.year.to_numpy(), ecosystem, values, gas)
         for number, (ecosystem, values) in enumerate(truth.values())
     ]
     return pd.concat(
         [
-            pd.DataFrame({"site": site, "month": time, "FCH4": flux, "coverage": coverage})
+            pd.DataFrame(
+                {
+                    "site": site,
+                    "month": time,
+                    row.tower_column: flux / row.tower_unit,
+                    "coverage": coverage,
+                }
+            )
             for site, (flux, coverage) in zip(truth, tables, strict=True)
         ],
         ignore_index=True,
@@ -137,37 +147,49 @@ def observe(twin: Twin, first_year: int, last_year: int) -> pd.DataFrame:
 
 
 def true_flux(
-    twin: Twin, towers: pd.DataFrame, first_year: int, last_year: int
+    twin: Twin, towers: pd.DataFrame, first_year: int, last_year: int, gas: str = "ch4"
 ) -> dict[str, tuple[str, Float]]:
     """Class and true flux density (time) [nmol m-2 s-1] of that class in the cell of every tower."""
     steps = twin.steps(months(first_year, last_year))
     rows, row = np.unique(towers["row"], return_inverse=True)
     columns, column = np.unique(towers["column"], return_inverse=True)
     view = twin.view(twin.cells.take(rows, columns))
-    fields = {name: view.density(name, steps) for name in sorted(set(towers["ecosystem"]))}
+    fields = {name: view.density(name, steps, gas) for name in sorted(set(towers["ecosystem"]))}
     return {
-        site: (name, fields[name][:, row[i], column[i]] / GASES["ch4"].kg_per_nmol)
+        site: (name, fields[name][:, row[i], column[i]] / GASES[gas].kg_per_nmol)
         for i, (site, name) in enumerate(zip(towers["site"], towers["ecosystem"], strict=True))
     }
 
 
 def measure(
-    twin: Twin, number: int, year: NDArray[np.int64], ecosystem: str, truth: Float
+    twin: Twin,
+    number: int,
+    year: NDArray[np.int64],
+    ecosystem: str,
+    truth: Float,
+    gas: str = "ch4",
 ) -> tuple[Float, Float]:
     """Measured flux [nmol m-2 s-1] and coverage (time) of tower `number`; a year's noise is the same in any period."""
-    footprint = np.random.default_rng([twin.seed, 4, number]).normal(0, FOOTPRINT_SPREAD)
-    local = ASINH_SCALE_NMOL * np.sinh(
-        np.arcsinh(truth / ASINH_SCALE_NMOL) + footprint * LEVELS[ecosystem].variation
+    scale, stream = GASES[gas].asinh_scale, _stream(gas)
+    footprint = np.random.default_rng([twin.seed, 4, number, *stream]).normal(0, FOOTPRINT_SPREAD)
+    local = scale * np.sinh(
+        np.arcsinh(truth / scale) + footprint * GAS_LEVELS[gas][ecosystem].variation
     )
-    parts = [_year(twin.seed, number, int(y)) for y in np.unique(year)]
+    parts = [_year([twin.seed, 5, number, int(y), *stream]) for y in np.unique(year)]
     coverage, noise = (np.concatenate(part) for part in zip(*parts, strict=True))
-    scale = (NOISE_FLOOR + NOISE_SHARE * np.abs(local)) / np.sqrt(np.maximum(coverage, 0.05))
-    return np.where(coverage >= SMALLEST_COVERAGE, local + scale * noise, np.nan), coverage
+    error = (NOISE_FLOOR[gas] + NOISE_SHARE * np.abs(local)) / np.sqrt(np.maximum(coverage, 0.05))
+    return np.where(coverage >= SMALLEST_COVERAGE, local + error * noise, np.nan), coverage
 
 
-def _year(seed: int, number: int, year: int) -> tuple[Float, Float]:
+def _stream(gas: str) -> tuple[int, ...]:
+    """What sets the random numbers of a gas apart; methane was there first and has none of it."""
+    number = list(GASES).index(gas)
+    return (number,) if number else ()
+
+
+def _year(key: list[int]) -> tuple[Float, Float]:
     """Coverage and standard Laplace noise (12) of a tower in a year: single losses and, in most years, an outage."""
-    rng = np.random.default_rng([seed, 5, number, year])
+    rng = np.random.default_rng(key)
     coverage = rng.beta(5, 2, 12)
     coverage[rng.random(12) < LOST] = 0.0
     start, length = rng.integers(0, 12), rng.integers(0, 5)

@@ -11,10 +11,23 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ch4grid.causal import discover
+from ch4grid.causal import (
+    EffectSettings,
+    Mediation,
+    counterfactual,
+    discover,
+    estimate_structure,
+    mediation,
+    report_counterfactual,
+    report_effects,
+    report_mediation,
+    report_structure,
+)
+from ch4grid.causal.gradient import gradient
+from ch4grid.causal.gradient_report import report_gradient
 from ch4grid.causal.nulls import NullControl, gated, nulls, report_nulls
 from ch4grid.causal.prior import POOL
-from ch4grid.errors import Ch4gridError
+from ch4grid.errors import Ch4gridError, InputError
 from ch4grid.findings import Finding
 from ch4grid.graph import CausalGraph
 from ch4grid.investigation.links import links_of
@@ -25,6 +38,9 @@ from ch4grid.stores import Workspace
 
 # The intervention that every report answers: air warmer by this much [K].
 WARMING = {"tas": 2.0}
+# What may carry an effect of air temperature to the flux, and the bootstrap samples behind the answer.
+TREATMENT, MEDIATORS = "tas", ("tsl", "mrsos", "evi")
+COPIES, QUICK_COPIES = 200, 50
 # Null series of each kind, and of a quick look.
 NULL_SERIES, QUICK_NULL_SERIES = 10, 3
 
@@ -110,10 +126,7 @@ def _nulls(question: Question, answers: Answers) -> Sequence[Finding]:
 
 
 def _effects(question: Question, answers: Answers) -> Sequence[Finding]:
-    from ch4grid.causal.effects import effects, report_effects  # heavy: econml
-    from ch4grid.causal.estimates import EffectSettings
-
-    found = effects(
+    finding = report_effects(
         question.series,
         answers.graph,
         flux=question.flux,
@@ -122,8 +135,8 @@ def _effects(question: Question, answers: Answers) -> Sequence[Finding]:
         seed=question.seed,
         mapper=mapper(question, "effects"),
     )
-    answers.effects = _total(found.table)
-    return [report_effects(found)]
+    answers.effects = _total(finding.table)
+    return [finding]
 
 
 def _total(table: pd.DataFrame) -> pd.DataFrame:
@@ -136,10 +149,13 @@ def _total(table: pd.DataFrame) -> pd.DataFrame:
 
 def _structure(question: Question, answers: Answers) -> Sequence[Finding]:
     """The structural model, and the measured flux had it been warmer."""
-    from ch4grid.causal.counterfactual import counterfactual, report_counterfactual
-    from ch4grid.causal.structural import estimate
-
-    fitted = estimate(question.series, answers.graph, flux=question.flux, seed=question.seed)
+    fitted = estimate_structure(
+        question.series,
+        answers.graph,
+        flux=question.flux,
+        seed=question.seed,
+        bootstraps=QUICK_COPIES if question.quick else COPIES,
+    )
     results = {
         name: counterfactual(
             question.series,
@@ -151,14 +167,41 @@ def _structure(question: Question, answers: Answers) -> Sequence[Finding]:
         )
         for name, propagate in (("ceteris paribus", False), ("propagated", True))
     }
-    return [report_counterfactual(results, target=question.flux)]
+    return [report_structure(fitted.model), report_counterfactual(results, target=question.flux)]
+
+
+def _mediation(question: Question, answers: Answers) -> Sequence[Finding]:
+    """How much of what air temperature does goes through soil, water and plants."""
+    found: list[Mediation] = []
+    refused: list[str] = []
+    for mediator in (name for name in MEDIATORS if name in answers.graph.drivers):
+        try:
+            found.append(
+                mediation(
+                    question.series,
+                    answers.graph,
+                    flux=question.flux,
+                    treatment=TREATMENT,
+                    mediator=mediator,
+                    seed=question.seed,
+                    bootstraps=QUICK_COPIES if question.quick else COPIES,
+                )
+            )
+        except InputError as error:
+            refused.append(f"{mediator} was not asked about: {error}")
+    if not found:
+        raise InputError(
+            "no driver can be asked about as a mediator",
+            where="mediation",
+            expected=f"one of {', '.join(MEDIATORS)} beside {TREATMENT}",
+            found=" ".join(refused) or "none of them in the graph",
+        )
+    finding = report_mediation(found)
+    return [replace(finding, limits=(*finding.limits, *refused))]
 
 
 def _gradient(question: Question, answers: Answers) -> Sequence[Finding]:
     """Slopes along the urban gradient, and which of the claimed reversals they show."""
-    from ch4grid.causal.gradient import gradient
-    from ch4grid.causal.gradient_report import report_gradient
-
     found = gradient(
         question.series,
         flux=question.flux,
@@ -199,5 +242,6 @@ PARTS: dict[str, Part] = {
     "Null controls": _nulls,
     "Effects": _effects,
     "Structure and counterfactuals": _structure,
+    "Mediation": _mediation,
     "Urban gradient": _gradient,
 }

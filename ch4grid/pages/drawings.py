@@ -15,28 +15,20 @@ from ch4grid.pages.network import short
 from ch4grid.pages.plots import Estimate, Gradient, IntervalPlot, gradient, interval_plot
 
 # Columns that hold the value of an interval, the first that is there.
-VALUES = (
-    "effect",
-    "reported",
-    "response",
-    "share",
-    "slope",
-    "trend",
-    "change",
-    "estimate",
-    "value",
-)
+VALUES = ("effect", "reported", "estimate", "change", "slope", "trend", "value", "share")
 # What is drawn where a table holds more than one kind of result.
 MAIN = {"kind": "total", "contrast": "per unit", "scale": "plain"}
 # Columns whose values make a panel each, and those that are no part of a row's label.
-PANELS = ("driver", "treatment", "outcome", "quantity", "kind")
+PANELS = ("mediator", "from", "driver", "treatment", "kind")
 UNLABELLED = frozenset({"unit", "units", "status", "why", "adjustment", "blocks", "placebo_zero"})
 # Where the null controls put their rates; the share of false links that they allow.
 RATE, ALLOWED = "reported", 0.05
+# How the name of a flux ends: of equations, that of the flux is drawn.
+FLUX = "_flux"
 # All towers together.
 POOL = "pool"
 SOUND_STATUS = "estimated"
-MOST_PANELS, MOST_ROWS = 12, 26
+MOST_PANELS, MOST_ROWS = 12, 36
 
 READ_INTERVALS = (
     "Points with their 90 % intervals. Filled: the interval lies on one side of the line; hollow: it holds the line, so"
@@ -76,6 +68,8 @@ def _main(table: pd.DataFrame) -> pd.DataFrame:
     for column, value in MAIN.items():
         if column in table and (table[column] == value).any():
             table = table[table[column] == value]
+    if "to" in table:
+        table = table[table["to"].astype(str).str.endswith(FLUX)]
     return table
 
 

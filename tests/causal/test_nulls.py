@@ -30,7 +30,7 @@ from ch4grid.causal.surrogates import KINDS, phase_randomised, surrogate
 from ch4grid.errors import InputError
 from ch4grid.vocabulary import ECOSYSTEMS
 
-CONFIG = Discovery(bootstraps=4, driver_bootstraps=1)
+CONFIG = Discovery(bootstraps=5, driver_bootstraps=1)
 DRIVERS = ("rsds", "tas", "mrsos", "evi", "ps")
 
 
@@ -179,7 +179,7 @@ def _control(series: xr.Dataset, **how: Any) -> NullControl:
 
 
 def test_few_links_are_found_where_nothing_is_coupled(planet: Any) -> None:
-    control = _control(planet.towers(), replicates=4)
+    control = _control(planet.towers(steps=84), replicates=4)
     assert {rate.kind for rate in control.rates} == set(KINDS)
     total = {rate.kind: rate for rate in control.rates if rate.ecosystem == ALL}
     for kind in KINDS:
@@ -254,7 +254,7 @@ def test_hits_that_come_in_clumps_widen_the_interval() -> None:
 
 
 def _rated(**rates: float) -> NullControl:
-    rows = [NullRate("years", name, 5, 1000, r, r, r, r, r, r, r, r) for name, r in rates.items()]
+    rows = [NullRate("years", name, 5, 1000, *(r,) * 11) for name, r in rates.items()]
     total = rows[0]._replace(ecosystem=ALL)
     return NullControl((*rows, total), {"replicates": 5, "config": {"alpha": 0.01}})
 

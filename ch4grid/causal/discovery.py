@@ -43,7 +43,7 @@ QUANTILES = (0.05, 0.95)
 
 
 @dataclass(frozen=True, eq=False)
-class _Data:
+class Laid:
     """Rows of one panel, ready for tests, with the names that tigramite wants to know."""
 
     rows: LaggedRows
@@ -60,7 +60,7 @@ class _Graph:
     lagged: dict[int, list[Node]]
 
 
-class _Stratum(NamedTuple):
+class Stratum(NamedTuple):
     """Sites whose links into the flux are asked for together; `found` are those of the whole sample."""
 
     name: str
@@ -166,15 +166,15 @@ def gather(
     """
     if not panel.sites or len(panel.variables) < 2:
         return None
-    data = _data(panel, config)
+    data = laid_out(panel, config)
     everywhere = np.ones(len(data.rows.site))
-    whole = _Graph(*_driver_links(data, everywhere, config))
+    whole = _Graph(*driver_links(data, everywhere, config))
     job = partial(_driver_replicates, data, config, seed)
     among = np.concatenate(list(mapper(job, _chunks(config.driver_bootstraps)))).mean(axis=0)
     possible = _possible(data.drivers, config.reach)
-    strata = _strata(panel, ecosystems, config)
+    strata = strata_of(panel, ecosystems, config)
     asked = {s.name: s for s in strata}
-    results = mapper(partial(_whole_sample, data, whole.lagged, config), strata)
+    results = mapper(partial(whole_sample, data, whole.lagged, config), strata)
     full = dict(zip(asked, results, strict=True))
     jobs = [
         stratum._replace(replicates=chunk, found=full[name][0])
@@ -184,7 +184,7 @@ def gather(
         )
     ]
     made = zip(
-        jobs, mapper(partial(_replicates, data, whole.lagged, config, seed), jobs), strict=True
+        jobs, mapper(partial(replicates_of, data, whole.lagged, config, seed), jobs), strict=True
     )
     parts: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in asked}
     for stratum, part in made:
@@ -202,6 +202,7 @@ def gather(
         bounds={
             name: np.quantile(np.concatenate([s for _, s in parts[name]]), QUANTILES, axis=0)
             for name in groups
+            if config.bounds
         },
         strength_among=strength.among_drivers(
             PartialCorrelation(data.rows, everywhere), whole.found, whole.lagged, possible
@@ -212,17 +213,17 @@ def gather(
     )
 
 
-def _strata(panel: Panel, ecosystems: Sequence[str], config: Discovery) -> list[_Stratum]:
+def strata_of(panel: Panel, ecosystems: Sequence[str], config: Discovery) -> list[Stratum]:
     """All sites, every class with enough data and, when asked for, every long site alone."""
-    strata = [_Stratum(POOL, tuple(range(len(panel.sites))))]
+    strata = [Stratum(POOL, tuple(range(len(panel.sites))))]
     for name in ecosystems:
         members = panel.of_class(name)
         if panel.years[members].sum() >= config.min_class_years:
-            strata.append(_Stratum(name, tuple(members.tolist())))
+            strata.append(Stratum(name, tuple(members.tolist())))
     if config.sites:
         measured = np.isfinite(panel.values[..., -1]).sum(axis=1)
         strata += [
-            _Stratum(f"site {panel.sites[at]}", (at,))
+            Stratum(f"site {panel.sites[at]}", (at,))
             for at in np.flatnonzero(measured >= config.min_site_steps).tolist()
         ]
     return strata
@@ -243,13 +244,13 @@ def _effective(panel: Panel, members: Sequence[int]) -> Floats:
     return np.asarray(sizes, dtype=np.float64)
 
 
-def _data(panel: Panel, config: Discovery) -> _Data:
+def laid_out(panel: Panel, config: Discovery) -> Laid:
     from tigramite.data_processing import DataFrame  # heavy
 
     values = normal_scores(panel.values) if config.test == "robust" else panel.values
     # PCMCI reads only the number and the names of the variables from its frame: the rows are in the test.
     stub = np.zeros((STUB_STEPS, len(panel.variables)))
-    return _Data(
+    return Laid(
         rows=LaggedRows(values, max_lag=config.reach, freedom=panel.freedom),
         drivers=panel.variables[:-1],
         frame=DataFrame(stub, var_names=list(panel.variables)),
@@ -286,7 +287,7 @@ def _generator(seed: int, group: str, replicate: int) -> np.random.Generator:
 
 
 def _driver_replicates(
-    data: _Data, config: Discovery, seed: int, replicates: Sequence[int]
+    data: Laid, config: Discovery, seed: int, replicates: Sequence[int]
 ) -> Floats:
     """Weights of links among drivers (replicate, to, from, lag)."""
     everywhere = np.ones(len(data.rows.site))
@@ -294,11 +295,11 @@ def _driver_replicates(
     draws = [
         _resampled(data.rows, everywhere, block, _generator(seed, "drivers", i)) for i in replicates
     ]
-    return np.stack([_driver_links(data, weights, config)[0] for weights in draws])
+    return np.stack([driver_links(data, weights, config)[0] for weights in draws])
 
 
-def _driver_links(
-    data: _Data, weights: Floats, config: Discovery
+def driver_links(
+    data: Laid, weights: Floats, config: Discovery
 ) -> tuple[Floats, dict[int, list[tuple[int, int]]]]:
     """Links among drivers (to, from, lag), an unoriented one counting half each way, and each one's lagged parents."""
     graph = _pcmciplus(
@@ -316,8 +317,8 @@ def _driver_links(
     return found.transpose(1, 0, 2), parents
 
 
-def _whole_sample(
-    data: _Data, lagged: dict[int, list[Node]], config: Discovery, stratum: _Stratum
+def whole_sample(
+    data: Laid, lagged: dict[int, list[Node]], config: Discovery, stratum: Stratum
 ) -> tuple[tuple[Node, ...], Strength]:
     """Parents of the flux in the whole sample of a stratum, its own past among them, and the strength of all links."""
     test = PartialCorrelation(data.rows, _inside(data, stratum))
@@ -328,8 +329,8 @@ def _whole_sample(
     return found, strength.into_flux(test, found, lagged, target, config.reach)
 
 
-def _replicates(
-    data: _Data, lagged: dict[int, list[Node]], config: Discovery, seed: int, stratum: _Stratum
+def replicates_of(
+    data: Laid, lagged: dict[int, list[Node]], config: Discovery, seed: int, stratum: Stratum
 ) -> tuple[Floats, Floats]:
     """Presence and strength of the links into the flux (replicate, driver, lag) in bootstrap draws of a stratum."""
     links = _flux_assumptions(data.drivers, lagged, config.reach)
@@ -341,13 +342,14 @@ def _replicates(
         test = PartialCorrelation(data.rows, weights)
         graph = _pcmciplus(data.frame, test, links, config, collider_rule="none")["graph"]
         present.append(graph[:target, target] == "-->")
-        strengths.append(
-            strength.into_flux(test, stratum.found, lagged, target, config.reach).value
-        )
-    return np.stack(present).astype(np.float64), np.stack(strengths)
+        if config.bounds:
+            found = strength.into_flux(test, stratum.found, lagged, target, config.reach)
+            strengths.append(found.value)
+    none = np.empty((0, target, config.reach + 1))
+    return np.stack(present).astype(np.float64), np.stack(strengths) if strengths else none
 
 
-def _inside(data: _Data, stratum: _Stratum) -> Floats:
+def _inside(data: Laid, stratum: Stratum) -> Floats:
     """Weight 1 for the rows of a stratum, else 0."""
     return np.isin(data.rows.site, stratum.members).astype(np.float64)
 

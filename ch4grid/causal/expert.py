@@ -1,4 +1,4 @@
-"""The expert prior: how likely a driver causes methane flux, or another driver, before any tower is looked at.
+"""The expert prior: how likely a driver causes the flux of a gas, or another driver, before any tower is looked at.
 
 Three grades only, so that nobody reads more into them than they hold: `RARE` (no known mechanism at this time
 scale), `POSSIBLE` (a mechanism, contested or indirect) and `LIKELY` (a mechanism that most field studies confirm).
@@ -15,8 +15,11 @@ RARE = 0.05
 POSSIBLE = 0.5
 LIKELY = 0.8
 
-# Nothing on Earth causes the sun; vegetation does not cause the weather of its own month at tower scale.
-EXOGENOUS = frozenset({"rsds"})
+# Nothing on Earth causes the sun. Pressure systems are larger than a cell, so nothing in it moves its pressure.
+# Vegetation does not cause the weather of its own month at tower scale, nor does what is only a reading of
+# temperature: vapour pressure deficit, humidity, the diurnal range and what a satellite sees of the surface.
+EXOGENOUS = frozenset({"rsds", "ps", "psa"})
+READINGS = frozenset({"vpd", "hurs", "dtr", "lst_day", "lst_night"})
 BIOLOGICAL = frozenset({"evi", "lai", "npp"})
 WEATHER = frozenset({"tas", "pr", "ps", "sfcWind", "rsds"})
 
@@ -59,6 +62,39 @@ _FLUX: dict[str, dict[str, Grades]] = {
     "upland": {"tas": _MILD, "tsl": _MILD, "mrsos": _FAST, "pr": _MILD, "snw": _NOW},
 }
 
+# Net ecosystem exchange: light drives uptake at once, leaves with their growth, dry air and soil close stomata, warmth
+# respires (Baldocchi et al. 2001, BAMS 82, 2415).
+_CARBON: dict[str, Grades] = {
+    "rsds": (LIKELY, RARE, RARE, RARE),
+    "evi": _FAST,
+    "lai": _FAST,
+    "npp": _FAST,
+    "tas": _FAST,
+    "tsl": _MILD,
+    "mrsos": _MILD,
+    "vpd": _NOW,
+    "pr": _NOW,
+}
+# Nitrous oxide: water in warm soil with nitrogen, rain after drought, thaw (Butterbach-Bahl et al. 2013, Phil. Trans. R.
+# Soc. B 368, 20130122).
+_NITROUS: dict[str, Grades] = {
+    "mrsos": _FAST,
+    "pr": _FAST,
+    "tsl": _FAST,
+    "tas": _MILD,
+    "snw": _NOW,
+}
+# Tables by flux and class; a class without one takes the first.
+_FLUXES: dict[str, dict[str, dict[str, Grades]]] = {
+    "ch4_flux": {"temperate-wetland": _WETLAND} | _FLUX,
+    "co2_flux": {
+        "upland": _CARBON,
+        # heating and traffic beside lawns
+        "urban": {"tas": _FAST, "evi": _NOW, "rsds": _NOW, "sfcWind": _NOW},
+    },
+    "n2o_flux": {"upland": _NITROUS},
+}
+
 # Into a driver from another one, {to: {from: grades}}: the physics of a monthly surface energy and water balance.
 _DRIVERS: dict[str, dict[str, Grades]] = {
     "tas": {"rsds": (LIKELY, POSSIBLE, RARE, RARE), "snw": _NOW},
@@ -79,13 +115,15 @@ _MEMORY: Grades = (0.0, LIKELY, RARE, RARE)
 
 
 def expert_flux(
-    drivers: Sequence[str], ecosystems: Sequence[str], max_lag: int
+    drivers: Sequence[str], ecosystems: Sequence[str], max_lag: int, flux: str = "ch4_flux"
 ) -> NDArray[np.float64]:
     """Prior probability of driver(t - lag) -> flux(t) per class, (ecosystem, driver, lag).
 
-    A driver without a row, also one outside the vocabulary, is RARE; a class without a table takes the wetland's.
+    A driver without a row, also one outside the vocabulary, is RARE; a class without a table takes the one of its gas for most classes.
     """
-    tables = [_FLUX.get(name, _WETLAND) for name in ecosystems]
+    by_class = _FLUXES[flux]
+    default = next(iter(by_class.values()))
+    tables = [by_class.get(name, default) for name in ecosystems]
     return np.stack([_table(table, drivers, max_lag) for table in tables])
 
 
@@ -104,7 +142,7 @@ def admissible(source: str, to: str) -> bool:
     """Whether a link between two drivers may exist: a driver's memory of itself always may."""
     if source == to:
         return True
-    return to not in EXOGENOUS and not (source in BIOLOGICAL and to in WEATHER)
+    return to not in EXOGENOUS and not (source in BIOLOGICAL | READINGS and to in WEATHER)
 
 
 def _table(

@@ -33,7 +33,7 @@ class LaggedRows:
         sites, steps, variables = values.shape
         self.reach = 2 * max_lag
         self.freedom = freedom
-        self.variables = variables
+        self.variables = int(variables)
         lags = range(self.reach + 1)
         kept = max(steps - self.reach, 0)
         stack = [values[:, self.reach - lag : self.reach - lag + kept] for lag in lags]
@@ -113,7 +113,10 @@ class PartialCorrelation:
         freedom = sample.weight * self.rows.freedom - len(nodes)
         if freedom < 1 or not np.isfinite(block).all():
             return 0.0, 1.0
-        value = _partial_correlation(block)
+        return self.significance_of(_partial_correlation(block), freedom)
+
+    def significance_of(self, value: float, freedom: float) -> tuple[float, float]:
+        """A partial correlation and the p value of its two-sided t-test."""
         t = abs(value) * np.sqrt(freedom / max(1.0 - value * value, 1e-12))
         return value, float(2.0 * stdtr(freedom, -t))
 

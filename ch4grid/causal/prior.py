@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from ch4grid.causal.expert import expert_drivers, expert_flux
 from ch4grid.causal.preparation import Panel
@@ -25,6 +26,8 @@ POOL = "pool"
 # A month holds four full weeks of lag; lag 0 covers weeks 0 to 4, lag m the four weeks after (methods 3.4).
 WEEKS_PER_MONTH = 4
 DIGITS = 6
+# a and b of `calibrated`.
+CALIBRATION = (0.45, 1.48)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ def shrink(
         shrink_site: Weight of a class against one of its sites looked at alone [site years].
         trust: Factor on the evidence of links into the flux, from what null controls left of it; 0 is the expert [1].
     """
-    expert = expert_flux(drivers, ecosystems, max_lag)
+    expert = expert_flux(drivers, ecosystems, max_lag, panel.variables[-1])
     pooled, among = expert.copy(), expert_drivers(drivers, max_lag)
     pi = expert.copy()
     if evidence is not None:
@@ -168,6 +171,22 @@ def _with_sites(
     return total / panel.years[members].sum() if len(members) else frequency
 
 
+def calibrated(frequency: Floats, replicates: int) -> Floats:
+    """Chance that a link of such a bootstrap frequency is true, from what was true on synthetic planets.
+
+    A replicate tests at a level of 1 % beside all other candidates, so a frequency says too little of a link that is
+    found in most replicates and too much of one found in few. The chance is Phi(a + b Phi^-1(f)) with a and b fitted
+    to 22 176 links on twins of seeds 11 to 16, 1 to 12 towers per class, 4 and 10 years, 30 replicates. It holds on
+    real towers only as far as they resemble these.
+
+    Args:
+        frequency: Bootstrap frequencies [1].
+        replicates: How many replicates they come from.
+    """
+    inside = (frequency * replicates + 0.5) / (replicates + 1)
+    return np.asarray(ndtr(CALIBRATION[0] + CALIBRATION[1] * ndtri(inside)), dtype=np.float64)
+
+
 def _towards(expert: Floats, found: Floats, weight: float, trust: float = 1.0) -> Floats:
     """Frequencies drawn to the expert; the expert alone where nothing was tested (NaN) or a link is impossible (0)."""
     drawn = (trust * found + weight * expert) / (trust + weight)
@@ -223,6 +242,9 @@ def _record(panel: Panel, evidence: Evidence | None, pooled: Floats) -> dict[str
         "q": {k: _significant(q) for k, q in evidence.q.items()},
         "strength": {k: s.round(DIGITS).tolist() for k, s in evidence.strength.items()},
         "effective_size": {k: n.round(1).tolist() for k, n in evidence.effective.items()},
+        "strength_among_drivers": []
+        if evidence.strength_among is None
+        else evidence.strength_among.round(DIGITS).tolist(),
         "frequency_of_sites": {k: f.round(DIGITS).tolist() for k, f in evidence.into_sites.items()},
     }
 

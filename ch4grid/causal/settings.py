@@ -30,6 +30,7 @@ class Discovery(BaseModel):
         min_site_weeks: Measured steps from which a weekly site is looked at alone.
         min_site_months: The same for a monthly site.
         site_bootstraps: Replicates of links into the flux of one site.
+        bounds: Whether strengths of links into the flux get bootstrap intervals; half as much work again.
         shrink_site: Weight of its class against a site looked at alone [site years].
         shrink_class: Weight k1 of the pool against a class [site years].
         shrink_expert: Weight k2 of the expert against the pool.
@@ -58,6 +59,7 @@ class Discovery(BaseModel):
     min_site_weeks: int = Field(default=150, ge=1)
     min_site_months: int = Field(default=60, ge=1)
     site_bootstraps: int = Field(default=20, ge=1)
+    bounds: bool = False
     shrink_site: float = Field(default=20.0, ge=0)
     shrink_class: float = Field(default=5.0, ge=0)
     shrink_expert: float = Field(default=0.5, gt=0)
@@ -74,6 +76,11 @@ class Discovery(BaseModel):
     def block_steps(self) -> int:
         """Length of a bootstrap block in steps of the series."""
         return max(1, round(self.block * STEPS_PER_YEAR[self.step] / 12))
+
+    @property
+    def thorough(self) -> "Discovery":
+        """The same with long sites alone and intervals of strengths: for a report, not for a training fold."""
+        return self.model_copy(update={"sites": True, "bounds": True})
 
     @property
     def min_site_steps(self) -> int:

@@ -36,6 +36,23 @@ SCENARIO_LIMITS = (
     "paired difference over the cells that both have does.",
 )
 # Packages whose version can change a value.
+# What a product of a gas must not be used for besides.
+GAS_LIMITS: dict[str, tuple[str, ...]] = {
+    "ch4": (
+        "Upland fluxes are of the size of the measurement noise; do not read single upland cells.",
+        "Urban fluxes overlap with the waste and gas sectors of inventories; do not add them up.",
+    ),
+    "co2": (
+        "The flux is net ecosystem exchange: totals are small differences of uptake and respiration, and fire, harvest "
+        "and rivers are not in them.",
+        "Urban fluxes overlap with the fossil fuel sectors of inventories; do not add them up.",
+    ),
+    "n2o": (
+        "The flux comes in pulses and the model's law has one peak: read seasons and regions, not the single month "
+        "of a cell.",
+        "Urban and paddy fluxes overlap with the sectors of inventories; do not add them up.",
+    ),
+}
 SOFTWARE = ("torch", "torch-geometric", "tigramite", "numpy", "xarray", "zarr")
 
 
@@ -196,6 +213,7 @@ def _record(
             "held-out clusters."
         ),
         software=software(),
+        keywords=(recipe.gas_row.long_name, *catalog.KEYWORDS),
     )
 
 
@@ -333,8 +351,7 @@ def limits(recipe: Recipe, product: xr.Dataset) -> tuple[str, ...]:
     share = float(((flags == outside) * area).sum() / (area.sum() * flags.sizes["time"]))
     return (
         f"{share:.0%} of the land area lies outside the conditions that the towers cover (flag outside_applicability).",
-        "Upland fluxes are of the size of the measurement noise; do not read single upland cells.",
-        "Urban fluxes overlap with the waste and gas sectors of inventories; do not add them up.",
+        *GAS_LIMITS[recipe.gas],
         "Attention weights are no effects, and nothing here is a causal claim about a single place.",
     )
 

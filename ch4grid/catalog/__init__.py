@@ -10,6 +10,7 @@ from ch4grid.catalog.listing import list_catalog, show
 from ch4grid.catalog.publish import publish_item, publish_model, published_years, withdraw
 from ch4grid.catalog.records import (
     INPUT_COLLECTIONS,
+    KEYWORDS,
     ModelRecord,
     ProductRecord,
     input_collections,
@@ -19,6 +20,7 @@ from ch4grid.catalog.validate import validate
 
 __all__ = [
     "INPUT_COLLECTIONS",
+    "KEYWORDS",
     "ModelRecord",
     "ProductRecord",
     "input_collections",

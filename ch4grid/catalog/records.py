@@ -20,6 +20,9 @@ INPUT_COLLECTIONS = {
     "twin": "twin",
 }
 
+# Words to search any product by, beside its gas.
+KEYWORDS = ("flux", "emission", "uncertainty", "ecosystem")
+
 SOFTWARE_PROVIDER = {
     "name": "ch4grid",
     "roles": ["producer", "processor"],
@@ -71,7 +74,7 @@ class ProductRecord:
     software: Mapping[str, str]
     licence: str = "CC-BY-4.0"
     doi: str = ""
-    keywords: tuple[str, ...] = ("methane", "flux", "emission", "uncertainty", "ecosystem")
+    keywords: tuple[str, ...] = ("methane", *KEYWORDS)
     providers: tuple[Mapping[str, Any], ...] = ()
 
     def item_id(self, year: int) -> str:

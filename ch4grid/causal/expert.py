@@ -75,8 +75,8 @@ _CARBON: dict[str, Grades] = {
     "vpd": _NOW,
     "pr": _NOW,
 }
-# Nitrous oxide: water in warm soil with nitrogen, rain after drought, thaw (Butterbach-Bahl et al. 2013, Phil. Trans. R.
-# Soc. B 368, 20130122).
+# Nitrous oxide: water in warm soil with nitrogen, rain after drought, thaw (Butterbach-Bahl et al. 2013, Phil. Trans.
+# R. Soc. B 368, 20130122).
 _NITROUS: dict[str, Grades] = {
     "mrsos": _FAST,
     "pr": _FAST,
@@ -119,7 +119,8 @@ def expert_flux(
 ) -> NDArray[np.float64]:
     """Prior probability of driver(t - lag) -> flux(t) per class, (ecosystem, driver, lag).
 
-    A driver without a row, also one outside the vocabulary, is RARE; a class without a table takes the one of its gas for most classes.
+    A driver without a row, also one outside the vocabulary, is RARE; a class without a table takes the one that most
+    classes of its gas have.
     """
     by_class = _FLUXES[flux]
     default = next(iter(by_class.values()))

@@ -252,7 +252,7 @@ def gated(graph: CausalGraph, control: NullControl) -> CausalGraph:
     weight = control.trust
     everyone = weight.get(POOL, 1.0)
     w = np.array([min(weight.get(name, 1.0), everyone) for name in graph.ecosystems])
-    expert = expert_flux(graph.drivers, graph.ecosystems, graph.max_lag)
+    expert = expert_flux(graph.drivers, graph.ecosystems, graph.max_lag, graph.target)
     probability = graph.probability.copy()
     probability[:, -1] = _drawn(probability[:, -1], expert, w[:, None, None])
     record: dict[str, Any] = {"nulls": _record(control)}

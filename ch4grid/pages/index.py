@@ -40,7 +40,7 @@ def write_index(
     path: Path,
     entries: Sequence[IndexEntry],
     *,
-    title: str = "Methane flux products",
+    title: str = "Surface flux products",
     catalog: Path | None = None,
 ) -> Path:
     """Write the index page to `path` atomically unless it says the same; products by name, the newest version first.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -29,11 +30,14 @@ from ch4grid.evaluation import (
     splits,
     without,
 )
+from ch4grid.evaluation.causal_forest import CausalForestLevels
 from ch4grid.evaluation.fitters import uniform
 from ch4grid.graph import CausalGraph
 from ch4grid.models import CTGATConfig
 from ch4grid.models.samples import flux_scale
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
+
+evaluation_fitters = import_module("ch4grid.evaluation.fitters")
 
 GAS = GASES["ch4"]
 ROW = [
@@ -253,6 +257,55 @@ def test_models_are_known_by_name_and_an_unknown_one_is_a_recipe_error() -> None
     assert set(fitters(MODELS, GAS, model=CTGATConfig(), discovery=Discovery())) == set(MODELS)
     with pytest.raises(RecipeError, match="Found lstm"):
         fitters(["climatology", "lstm"], GAS, discovery=Discovery())
+
+
+CAUSAL = ("causal-parents-rf", "causal-forest")
+ONCE = Discovery(bootstraps=2, driver_bootstraps=1)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_model_on_causes_discovers_its_graph_without_what_is_held_out(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = _samples(16)
+    home = dict(zip(samples["site"].values.astype(str), samples["cluster"].values, strict=True))
+    seen: list[set[int]] = []
+    real = evaluation_fitters.discover
+
+    def watched(series: xr.Dataset, **how: object) -> CausalGraph:
+        seen.append({int(home[str(site)]) for site in series["site"].values})
+        return real(series, **how)
+
+    monkeypatch.setattr(evaluation_fitters, "discover", watched)
+    models = fitters([name], GAS, discovery=ONCE)
+    (row,) = benchmark(samples, samples, models, "loco", gas=GAS, groups=2)
+    everyone = set(home.values())
+    assert len(seen) == 2
+    assert seen[0] | seen[1] == everyone
+    assert not seen[0] & seen[1]
+    assert row["n"] == int(np.isfinite(samples["ch4_flux"]).sum())
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_models_on_causes_learn_the_planted_function(name: str) -> None:
+    samples = _samples(20)
+    models = fitters([name, "climatology"], GAS, discovery=ONCE)
+    found, baseline = benchmark(samples, samples, models, "loco", gas=GAS, groups=2)
+    assert found["asinh_nse"] > 0.9
+    assert found["asinh_nse"] > baseline["asinh_nse"]
+    assert 0.75 < found["coverage90"] <= 1.0
+
+
+def test_the_causal_forest_adds_effect_times_anomaly_and_nothing_else() -> None:
+    samples = _samples(20, steps=48)
+    tables = np.zeros((len(ECOSYSTEMS), 2, 1, 4))
+    tables[:, 1, 0, 0] = 1.0
+    graph = CausalGraph(("tas",), "ch4_flux", ECOSYSTEMS, tables)
+    model = CausalForestLevels(graph).fit(samples, GAS)
+    shift = xr.zeros_like(samples["tas"]) + np.random.default_rng(3).normal(size=(20, 48))
+    moved = model.predict(samples.assign(tas=samples["tas"] + shift)) - model.predict(samples)
+    assert np.polyfit(shift.values.ravel(), moved.ravel(), 1)[0] == pytest.approx(0.1, rel=0.15)
+    assert model.causes == (("tas", 0),)
 
 
 def test_the_uniform_control_keeps_density_and_forgets_everything_else() -> None:

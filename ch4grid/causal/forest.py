@@ -5,6 +5,7 @@ out. An average effect is the slope of residual outcome on residual treatment (R
 which weights every month by the variation of the treatment that nothing held explains (Li et al. 2018).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +26,8 @@ PROPENSITY = (0.1, 0.9)
 BYTES_PER_TREE = 40.0
 BYTES_PER_COLUMN = 64.0
 GIB = 2.0**30
+# A leaf must tell the effects of several treatments apart.
+JOINT_TREES, JOINT_LEAF = 100, 40
 # More months than any record has: keeps the labels of block and month apart.
 MONTHS = 100_000
 
@@ -200,6 +203,52 @@ def forest(
         calibration=_calibration(left, unseen, data),
         quarters=_quarters(left, unseen, data),
     )
+
+
+def joint_effects(
+    outcome: Floats,
+    treatments: Floats,
+    modifiers: Floats,
+    groups: Integers,
+    *,
+    folds: int,
+    seed: int,
+) -> Callable[[Floats], Floats]:
+    """Effects of several treatments acting together, as a function of modifiers (m, x) to effects (m, k).
+
+    With all causes of the outcome among the treatments nothing else needs to be held.
+
+    Args:
+        outcome: Anomalies (n).
+        treatments: Anomalies (n, k).
+        modifiers: X of every month (n, x).
+        groups: What cross-fitting leaves out together (n).
+        folds: Groups of them left out in turn.
+        seed: Seed of the forest.
+    """
+    from econml.dml import CausalForestDML  # heavy
+    from sklearn.dummy import DummyRegressor
+    from sklearn.model_selection import GroupKFold
+    from sklearn.multioutput import MultiOutputRegressor
+
+    fitted = CausalForestDML(
+        model_y=DummyRegressor(),
+        model_t=MultiOutputRegressor(DummyRegressor()),
+        cv=GroupKFold(min(folds, len(np.unique(groups)))),
+        n_estimators=JOINT_TREES,
+        min_samples_leaf=JOINT_LEAF,
+        inference=False,
+        random_state=seed,
+        n_jobs=1,
+    )
+    fitted.fit(outcome, treatments, X=modifiers, groups=groups)
+    count = treatments.shape[1]
+
+    def effects(x: Floats) -> Floats:
+        found = fitted.const_marginal_effect(x)
+        return np.asarray(found, dtype=np.float64).reshape(len(x), count)
+
+    return effects
 
 
 def overlap(found: Residuals, data: Sample) -> float:

@@ -1,11 +1,13 @@
 """Fitters: each turns training samples into a predictor with a mean flux, a location and a 90 % interval.
 
-The two baselines get their interval and the mean of their back-transformed flux from their own errors on clusters held
-out inside the training samples, so that all models are compared with honest intervals. CT-GAT brings its own.
+Baselines and forests on causes get their interval and the mean of their back-transformed flux from their own errors on
+clusters held out inside the training samples, so that all models are compared with honest intervals. CT-GAT brings its
+own.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,13 +16,15 @@ from numpy.typing import NDArray
 
 from ch4grid.causal import Discovery, discover
 from ch4grid.errors import RecipeError
+from ch4grid.evaluation.causal_forest import CausalForestLevels
 from ch4grid.evaluation.splits import splits, without
 from ch4grid.graph import CausalGraph
 from ch4grid.models.baselines import ClassMonthClimatology, RandomForest, flux_attrs
+from ch4grid.models.causal_parents import CausalParentsForest
 from ch4grid.models.config import CTGATConfig
-from ch4grid.models.samples import Targets, flux_scale
+from ch4grid.models.samples import Targets, flux_scale, predictor_names
 from ch4grid.uncertainty import UNCALIBRATED, mean_flux
-from ch4grid.vocabulary import Gas
+from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
 if TYPE_CHECKING:
     from ch4grid.models import Checkpoint
@@ -36,7 +40,9 @@ CONTROLS: dict[str, str | None] = {
     "ctgat-random-dag": "random",
     "ctgat-uniform": "uniform",
 }
-MODELS = ("climatology", "random-forest", *CONTROLS)
+# Predictors that see only the causes in a graph, which is discovered in what they are trained on.
+CAUSAL = {"causal-parents-rf": CausalParentsForest, "causal-forest": CausalForestLevels}
+MODELS = ("climatology", "random-forest", *CAUSAL, *CONTROLS)
 
 INNER_GROUPS = 3
 LEVEL = 0.90
@@ -73,6 +79,7 @@ def fitters(
         "climatology": climatology(gas),
         "random-forest": random_forest(gas, seed),
     }
+    known |= {name: GraphFitter(gas, kind, discovery, seed) for name, kind in CAUSAL.items()}
     if isinstance(model, CTGATConfig):
         known |= {
             name: CTGATFitter(gas, model, discovery, control, seed)
@@ -93,7 +100,7 @@ def climatology(gas: Gas) -> Fitter:
 
 def random_forest(gas: Gas, seed: int = 0) -> Fitter:
     """The random forest as a fitter."""
-    return BaselineFitter(gas, RandomForest, seed)
+    return BaselineFitter(gas, partial(RandomForest, seed=seed), seed)
 
 
 @dataclass(frozen=True)
@@ -102,12 +109,12 @@ class BaselineFitter:
 
     Args:
         gas: The gas.
-        model: The baseline's class.
-        seed: Seed of the grouping, and of a forest.
+        model: Makes the baseline, not yet fitted.
+        seed: Seed of the grouping.
     """
 
     gas: Gas
-    model: type[ClassMonthClimatology] | type[RandomForest]
+    model: Callable[[], _Baseline]
     seed: int = 0
 
     def __call__(self, samples: xr.Dataset, series: xr.Dataset) -> Predictor:
@@ -120,14 +127,45 @@ class BaselineFitter:
         return BaselinePredictor(self.gas, self._fitted(samples), joined)
 
     def _fitted(self, samples: xr.Dataset) -> _Baseline:
-        model = RandomForest(seed=self.seed) if self.model is RandomForest else self.model()
-        return model.fit(samples, self.gas)
+        return self.model().fit(samples, self.gas)
 
     def _errors(self, samples: xr.Dataset, train: xr.Dataset, test: NDArray[np.intp]) -> Floats:
         held = samples.isel(site=test)
         targets = Targets.of(held, self.gas)
         error = targets.transformed - self._fitted(train).predict(held)
         return np.asarray(error[targets.weight > 0])
+
+
+@dataclass(frozen=True)
+class GraphFitter:
+    """Fits a model on the causes of the flux, its graph discovered in the training series and in nothing else.
+
+    The inner folds that its interval comes from share that graph.
+
+    Args:
+        gas: The gas.
+        model: The model's class; made from a graph.
+        discovery: How the graph is discovered.
+        seed: Seed of discovery, grouping and forests.
+    """
+
+    gas: Gas
+    model: Callable[..., _Baseline]
+    discovery: Discovery
+    seed: int = 0
+
+    def __call__(self, samples: xr.Dataset, series: xr.Dataset) -> Predictor:
+        """The predictor trained on samples, its graph discovered in the series."""
+        graph = discover(
+            series,
+            flux=self.gas.flux,
+            drivers=predictor_names(samples, self.gas)[0],
+            ecosystems=ECOSYSTEMS,
+            config=self.discovery,
+            seed=self.seed,
+        )
+        made = partial(self.model, graph, seed=self.seed)
+        return BaselineFitter(self.gas, made, self.seed)(samples, series)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
+from numpy.linalg import LinAlgError
 
 from ch4grid.causal import (
     EffectSettings,
@@ -27,7 +28,7 @@ from ch4grid.causal.gradient import gradient
 from ch4grid.causal.gradient_report import report_gradient
 from ch4grid.causal.nulls import NullControl, gated, nulls, report_nulls
 from ch4grid.causal.prior import POOL
-from ch4grid.errors import Ch4gridError, InputError
+from ch4grid.errors import Ch4gridError, InputError, RunError
 from ch4grid.findings import Finding
 from ch4grid.graph import CausalGraph
 from ch4grid.investigation.links import links_of
@@ -94,6 +95,9 @@ def answer(question: Question, workspace: Workspace, recipe: Recipe) -> Answers:
             answers.findings += part(question, answers)
         except Ch4gridError as error:
             answers.unanswered.append(Unanswered(title, str(error), error.exit_code))
+        except LinAlgError as error:
+            told = RunError("its equations have no solution with these data", found=error)
+            answers.unanswered.append(Unanswered(title, str(told), told.exit_code))
     return answers
 
 
@@ -143,7 +147,7 @@ def _total(table: pd.DataFrame) -> pd.DataFrame:
     """Total effects per unit of the driver, with whether each may be read as an effect."""
     rows = table[(table["kind"] == "total") & (table["contrast"] == "per unit")]
     sound = rows["status"].astype(str).str.startswith("estimated")
-    unit = "asinh units " + rows["unit"].fillna("").astype(str)
+    unit = "asinh units " + rows["unit"].fillna("").astype(str).str.replace("per 1", "per unit")
     return rows.assign(sound=sound, unit=unit)[list(EFFECT_COLUMNS)]
 
 

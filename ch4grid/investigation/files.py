@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -158,4 +159,7 @@ def discovery(graph: CausalGraph, links: pd.DataFrame, step: str) -> xr.Dataset:
 
 def _write_store(path: Path, ds: xr.Dataset) -> None:
     ds.to_zarr(path, zarr_format=3, consolidated=False)
-    zarr.consolidate_metadata(str(path))
+    with warnings.catch_warnings():
+        # consolidated metadata are read by every Zarr library that users open stores with, specified or not
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(str(path))

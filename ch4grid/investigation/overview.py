@@ -112,12 +112,12 @@ def sentence(row: pd.Series, step: str) -> str:
     when = f"within the same {step}" if lag == 0 else f"{lag} {step}{'s' if lag > 1 else ''} later"
     way = {"+": "more", MINUS: "less"}.get(row["direction"], "a changed")
     told = (
-        f"More {long_name(row['driver'])} goes with {way} flux {when}: found in {row['frequency']:.0%} of resampled"
-        f" records (q = {figure(float(row['q']))})."
+        f"More {long_name(row['driver'])} goes with {way} flux {when} (found in {row['frequency']:.0%} of resampled"
+        f" records, {_rate(float(row['q']))})."
     )
     if np.isfinite(row["effect"]):
         told += (
-            f" Adjusted for what the graph calls confounders, the effect is {figure(row['effect'])} {row['unit']}"
+            f" Adjusted effect: {figure(row['effect'])} {row['unit']}"
             f" (90 % interval {figure(row['lower'])} to {figure(row['upper'])})"
         )
         told += (
@@ -130,7 +130,14 @@ def sentence(row: pd.Series, step: str) -> str:
 
 def long_name(driver: str) -> str:
     """A driver in words."""
-    return VARIABLES[driver].long_name.split(" at ")[0] if driver in VARIABLES else driver
+    if driver not in VARIABLES:
+        return driver
+    return VARIABLES[driver].long_name.split(" at ")[0].split(" 0 to")[0].rstrip(",")
+
+
+def _rate(q: float) -> str:
+    """A false discovery rate; very small ones are not told apart."""
+    return "q < 0.001" if q < 0.001 else f"q = {figure(q)}"
 
 
 def effect_of(effects: pd.DataFrame, ecosystem: str, driver: str) -> pd.Series | None:

@@ -15,14 +15,14 @@ from ch4grid.pages.network import short
 from ch4grid.pages.plots import Estimate, Gradient, IntervalPlot, gradient, interval_plot
 
 # Columns that hold the value of an interval, the first that is there.
-VALUES = ("effect", "reported", "estimate", "change", "slope", "trend", "value", "share")
+VALUES = ("effect", "linked", "estimate", "change", "slope", "trend", "value", "share")
 # What is drawn where a table holds more than one kind of result.
 MAIN = {"kind": "total", "contrast": "per unit", "scale": "plain"}
 # Columns whose values make a panel each, and those that are no part of a row's label.
 PANELS = ("mediator", "from", "driver", "treatment", "kind")
 UNLABELLED = frozenset({"unit", "units", "status", "why", "adjustment", "blocks", "placebo_zero"})
 # Where the null controls put their rates; the share of false links that they allow.
-RATE, ALLOWED = "reported", 0.05
+RATE, ALLOWED = "linked", 0.05
 # How the name of a flux ends: of equations, that of the flux is drawn.
 FLUX = "_flux"
 # All towers together.

@@ -272,7 +272,7 @@ def test_rates_of_null_controls_are_compared_with_what_is_allowed() -> None:
         {
             "kind": ["phases"],
             "ecosystem": ["pool"],
-            "reported": [0.02],
+            "linked": [0.02],
             "lower": [0.01],
             "upper": [0.2],
         }

@@ -152,7 +152,7 @@ def gate_of(answers: Answers) -> Check:
     worst = answers.control.worst(POOL)
     passed = answers.control.trust.get(POOL, 0.0) >= 1.0
     rate = (
-        f"Where nothing can cause the flux, the same discovery reports {worst.reported:.1%} of the links it tests"
+        f"Where nothing can cause the flux, the same discovery finds {worst.linked:.1%} of the links it tests"
         f" (90 % interval {worst.lower:.1%} to {worst.upper:.1%}; 5 % is allowed)"
     )
     told = (

@@ -156,7 +156,11 @@ def resolve(equation: Equation, counts: Floats) -> Floats:
     grams = np.tensordot(counts, equation.gram, axes=1)
     moments = counts @ equation.moment
     ridged = np.stack([_ridged(gram)[0] for gram in grams])
-    return np.asarray(np.linalg.solve(ridged, moments[..., None])[..., 0])
+    try:
+        return np.asarray(np.linalg.solve(ridged, moments[..., None])[..., 0])
+    except np.linalg.LinAlgError:  # a draw that holds no block of the class: nothing is known of it
+        inverse = np.linalg.pinv(ridged, hermitian=True)
+        return np.asarray((inverse @ moments[..., None])[..., 0])
 
 
 def draws(number: int, count: int, seed: int) -> Floats:

@@ -30,7 +30,8 @@ def report_structure(structure: StructuralModel, comparison: pd.DataFrame | None
     equations = pd.DataFrame(structure.provenance["equations"])
     flux = equations[equations["node"] == structure.target]
     clear = table[(table["to"] == structure.target) & ((table["lower"] > 0) | (table["upper"] < 0))]
-    answers = tuple(_answer(row) for row in clear.to_dict("records") if row["ecosystem"] != POOL)
+    own = clear[clear["ecosystem"].isin(set(flux["ecosystem"]) - {POOL})]
+    answers = tuple(_answer(row) for row in own.to_dict("records"))
     pool = flux[flux["ecosystem"] == POOL].to_dict("records")
     data = (
         f"{pool[0]['sites']} towers, {pool[0]['rows']} months worth {pool[0]['effective_rows']:.0f} independent ones"
@@ -61,6 +62,7 @@ def report_structure(structure: StructuralModel, comparison: pd.DataFrame | None
             _lines(comparison),
         ),
         limits=(
+            "Classes without an equation of their own take that of all towers.",
             "Coefficients are consistent with the graph; they are effects only if it holds all common causes.",
             "A driver's memory of itself is estimated too small where towers have few years: cycle and trend of every "
             "tower are removed from the same months.",

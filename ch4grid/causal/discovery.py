@@ -7,7 +7,7 @@ One site alone has no power (methods 3.3: 24 % of true parents), hence pooling a
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
@@ -19,11 +19,13 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from ch4grid.causal import strength
+from ch4grid.causal.density import check_density
 from ch4grid.causal.expert import admissible
 from ch4grid.causal.independence import LaggedRows, PartialCorrelation
 from ch4grid.causal.preparation import Panel, prepare
 from ch4grid.causal.prior import POOL, Evidence, shrink
 from ch4grid.causal.settings import Discovery
+from ch4grid.causal.stationarity import check_stationarity, stationarity
 from ch4grid.causal.strength import Node, Strength
 from ch4grid.graph import CausalGraph
 
@@ -127,7 +129,9 @@ def graph_of(
     config: Discovery,
     seed: int,
 ) -> CausalGraph:
-    """The shrunk graph of what was gathered from a panel."""
+    """The shrunk graph of what was gathered from a panel; checks stand in its provenance and refuse nothing."""
+    checks = [check_stationarity(stationarity(panel))]
+    checks += [] if evidence is None else [check_density(evidence, config)]
     return shrink(
         evidence,
         panel,
@@ -143,6 +147,7 @@ def graph_of(
             "tigramite": version("tigramite"),
             "config": config.model_dump(mode="json"),
             "seed": seed,
+            "checks": [asdict(check) for check in checks],
         },
     )
 

@@ -46,6 +46,39 @@ def score(
     return Scores(*_f1({d for d, _ in found}, {d for d, _ in truth}), *_f1(found, set(truth)))
 
 
+def reported_links(graph: CausalGraph, ecosystem: str) -> set[tuple[str, int]]:
+    """Drivers and lags [steps] of the links into the flux of a class that are reported: often found and significant.
+
+    Empty for a class that was not tested alone. The limits are those of the graph's own configuration.
+    """
+    found, config = graph.provenance, graph.provenance["config"]
+    if ecosystem not in found["frequency"]:
+        return set()
+    frequency, q = (np.asarray(found[key][ecosystem]) for key in ("frequency", "q"))
+    held = (frequency >= config["report_frequency"]) & (q < config["report_rate"])
+    return {(found["tested"][i], int(lag)) for i, lag in np.argwhere(held)}
+
+
+def orientation_errors(
+    graph: CausalGraph, truth: CausalGraph, *, threshold: float = 0.6
+) -> tuple[int, int]:
+    """Links among drivers at lag 0 whose direction is wrong, and those that are truly linked and were found.
+
+    Args:
+        graph: A discovered graph.
+        truth: The true graph, links being 1 and 0.
+        threshold: Frequency, both ways together, from which two drivers count as linked.
+    """
+    tested = list(graph.provenance["tested"])
+    at = [truth.drivers.index(name) for name in tested]
+    true = truth.probability[0][np.ix_(at, at)][:, :, 0] > 0
+    found = np.asarray(graph.provenance["frequency_among_drivers"])[:, :, 0]
+    linked = (found + found.T >= threshold) & (true | true.T)
+    # A tie tells no direction; here it counts as an error.
+    wrong = linked & true & (found <= found.T)
+    return int(wrong.sum()), int(np.triu(linked, 1).sum())
+
+
 def random_control(graph: CausalGraph, seed: int) -> CausalGraph:
     """A graph of equal density with links dealt at random: what the discovered one must beat (methods 14, item 27)."""
     return graph.randomised(seed)

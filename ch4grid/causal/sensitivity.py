@@ -17,8 +17,8 @@ from ch4grid.causal.settings import Discovery
 
 Floats = NDArray[np.float64]
 
-# A nearest-neighbour test grows with the square of the rows; five hundred tell effects that a table reports.
-MAX_ROWS = 500
+# A nearest-neighbour test grows with the square of the rows; four hundred tell effects that a table reports.
+MAX_ROWS = 400
 SHUFFLES = 99
 NEIGHBOURS = 0.1
 SHUFFLE_NEIGHBOURS = 5

@@ -352,12 +352,15 @@ def static_importance(
 
 
 def _structure(ensemble: Ensemble, graph: CausalGraph) -> StructuralModel | None:
-    """Equations of the drivers at the towers of the discovery; None where these are too few to fit them."""
+    """Equations of the drivers at the towers of the discovery; None where these are too few to fit them.
+
+    Only a scenario that propagates needs them, and says so; nothing else suffers from their absence.
+    """
     from ch4grid.causal.structural import fit_structure
 
     try:
         return fit_structure(ensemble.series, graph, flux=ensemble.gas.flux, seed=ensemble.seed)
-    except InputError as error:
+    except (InputError, np.linalg.LinAlgError) as error:
         logger.info("no structural model: %s", error)
         return None
 

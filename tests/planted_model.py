@@ -8,8 +8,9 @@ from ch4grid import training
 from ch4grid.causal import Discovery
 from ch4grid.graph import CausalGraph
 from ch4grid.models.config import CTGATConfig
+from ch4grid.structure import StructuralModel
 from ch4grid.testing import samples
-from ch4grid.vocabulary import GASES
+from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
 GAS = GASES["ch4"]
 SMALL = CTGATConfig(members=2, width=4, steps=20)
@@ -52,3 +53,12 @@ def settings(**changed):
 def fitted():
     """A checkpoint of the towers; quick to fit and not good."""
     return training.fit(towers(), towers(), **settings())
+
+
+def structural_model(names, links):
+    """A structural model with these links (to, from, lag) in every class and pooled."""
+    coefficient = np.zeros((len(ECOSYSTEMS) + 1, len(names) + 1, len(names), 2))
+    for (to, source, lag), size in links.items():
+        coefficient[:, names.index(to), names.index(source), lag] = size
+    spread = np.ones(coefficient.shape[:2])
+    return StructuralModel(names, "ch4_flux", ECOSYSTEMS, coefficient, 0 * coefficient, spread)

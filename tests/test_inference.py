@@ -12,6 +12,7 @@ from planted_model import fitted
 
 from ch4grid import drivers as drivers_package
 from ch4grid import inference
+from ch4grid.cube.block import cell_block, check_block
 from ch4grid.drivers.kept import keep
 from ch4grid.grid import Grid
 from ch4grid.inference import Region, predict_region
@@ -333,3 +334,87 @@ def test_a_scenario_changes_what_the_model_sees_and_nothing_else(
     np.testing.assert_array_equal(warmer["ecosystem_fraction"], whole["ecosystem_fraction"])
     still = predict_region(fitted(), replace(region, scenario=Scenario(add={"tas": 0.0})), gas=GAS)
     np.testing.assert_array_equal(still[DENSITY], whole[DENSITY])
+
+
+def strange_places(cube: xr.Dataset, seed: int) -> tuple[xr.Dataset, np.ndarray]:
+    """The cube with a pressure far from the training in some cell-months of the year, and these."""
+    strange = np.random.default_rng(seed).random((12, *GRID.shape)) < 0.4
+    cube = cube.copy(deep=True)
+    cube["ps"].values[:] = 95000.0
+    cube["ps"].values[-12:][strange] = 105000.0
+    return cube, strange
+
+
+def test_a_scenario_leaves_out_what_it_takes_out_of_the_training_and_nothing_else(
+    cube: xr.Dataset, tmp_path: Path
+) -> None:
+    cube, strange = strange_places(cube, 2)
+    region = region_of(tmp_path, cube, made_up_areas())
+    history = predict_region(Echo(), region, gas=GAS)
+    # to 101000 Pa everywhere, which is outside as well; beyond that a place was strange before
+    warmer = replace(region, scenario=Scenario(add={"ps": 6000.0}))
+    flux = predict_region(Echo(), warmer, gas=GAS)
+    present = (history["ecosystem_fraction"] > 0).any("ecosystem").values
+    left = flux["quality_flag"].values == QUALITY_FLAGS["intervention_outside_training"]
+    np.testing.assert_array_equal(left, present & ~strange)
+    for name in (DENSITY, f"{DENSITY}_variance", f"{DENSITY}_quantile"):
+        blank = flux[name].isnull().all(set(flux[name].dims) - {*flux["quality_flag"].dims})
+        np.testing.assert_array_equal(blank.values, ~(present & strange))
+    kept = present & strange
+    assert kept.any()
+    assert left.any()
+    np.testing.assert_array_equal(
+        flux["quality_flag"].values[kept], history["quality_flag"].values[kept]
+    )
+    np.testing.assert_array_equal(
+        flux[DENSITY].values[..., kept], history[DENSITY].values[..., kept]
+    )
+
+
+def test_a_blanked_block_keeps_the_identities_and_its_reason(
+    cube: xr.Dataset, tmp_path: Path
+) -> None:
+    cube, _ = strange_places(cube, 3)
+    region = region_of(tmp_path, cube, made_up_areas())
+    warmer = replace(region, scenario=Scenario(add={"ps": 6000.0}))
+    flux = predict_region(Echo(), warmer, gas=GAS)
+    whole_grid = (slice(0, GRID.shape[0]), slice(0, GRID.shape[1]))
+    block = cell_block(flux, GRID, whole_grid)
+    assert check_block(block) == []
+    left = block["quality_flag"] == QUALITY_FLAGS["intervention_outside_training"]
+    assert bool(left.any())
+    assert bool(block["ch4_flux"].where(left).isnull().all())
+    silent = block.assign(quality_flag=block["quality_flag"].where(~left, 0).astype(np.uint8))
+    assert any("without a reason" in problem for problem in check_block(silent))
+
+
+def test_a_change_of_area_leaves_nothing_out(cube: xr.Dataset, tmp_path: Path) -> None:
+    cube, _ = strange_places(cube, 4)
+    region = region_of(tmp_path, cube, made_up_areas())
+    flux = predict_region(Echo(), replace(region, scenario=Scenario(drain=0.5)), gas=GAS)
+    assert QUALITY_FLAGS["intervention_outside_training"] not in flux["quality_flag"].values
+
+
+def test_densities_are_those_of_the_product(region: Region, whole: xr.Dataset) -> None:
+    """What attribution swaps is what was published: the same pairs give the same numbers."""
+    drivers = inference.given(fitted(), region)
+    statics = inference.tiled(region.normals, region)
+    present = (whole["ecosystem_fraction"] > 0).any("time").values
+    found = inference.densities(fitted(), drivers, statics, present, gas=GAS)
+    there = whole[DENSITY].notnull().values
+    np.testing.assert_array_equal(found[there], whole[DENSITY].values[there])
+
+
+def test_a_driver_that_is_no_cause_of_a_class_moves_nothing(region: Region) -> None:
+    drivers = inference.given(fitted(), region)
+    statics = inference.tiled(region.normals, region)
+    present = np.ones((len(ECOSYSTEMS), *GRID.shape), dtype=bool)
+    before, after = (
+        inference.densities(
+            fitted(), drivers.assign(ps=drivers["ps"] + s), statics, present, gas=GAS
+        )
+        for s in (0.0, 500.0)
+    )
+    assert all("ps" not in fitted().causes(k) for k in range(len(ECOSYSTEMS)))
+    assert all("tas" in fitted().causes(k) for k in range(len(ECOSYSTEMS)))
+    np.testing.assert_array_equal(before, after)

@@ -3,28 +3,19 @@
 import numpy as np
 import pytest
 import xarray as xr
+from planted_model import structural_model as model
 
 from ch4grid import drivers as drivers_package
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
 from ch4grid.scenarios import Scenario, apply, followers, intervene
-from ch4grid.structure import LOG_FLOOR, StructuralModel
+from ch4grid.structure import LOG_FLOOR
 from ch4grid.testing import drivers
 from ch4grid.twin import Twin
 from ch4grid.twin.causes import DRIVERS, lag_matrices
-from ch4grid.vocabulary import ECOSYSTEMS
 
 CUBE = drivers(Grid(45.0), 2001, 2003)
 SPREADS = drivers_package.spreads(CUBE, LOG_FLOOR)
-
-
-def model(names: tuple[str, ...], links: dict[tuple[str, str, int], float]) -> StructuralModel:
-    """A structural model with these pooled links (to, from, lag)."""
-    coefficient = np.zeros((len(ECOSYSTEMS) + 1, len(names) + 1, len(names), 2))
-    for (to, source, lag), size in links.items():
-        coefficient[:, names.index(to), names.index(source), lag] = size
-    spread = np.ones(coefficient.shape[:2])
-    return StructuralModel(names, "ch4_flux", ECOSYSTEMS, coefficient, 0 * coefficient, spread)
 
 
 CHAIN = model(

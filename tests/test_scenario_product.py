@@ -1,0 +1,145 @@
+"""A scenario's product: paired with history, told on its page and in its attributes, history itself untouched."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from planted_model import fitted, structural_model
+from planted_recipe import publish, recipe, write_inputs
+from test_end_to_end import objects
+
+from ch4grid import catalog, cube
+from ch4grid.errors import RecipeError
+from ch4grid.planning import plan
+from ch4grid.running import verify
+from ch4grid.stores import Workspace
+
+SCENARIOS = {
+    "historical": {},
+    "warmer": {"do": {"tas": 2.0}},
+    "hot": {"do": {"tas": 20.0}},
+    "followed": {"do": {"pr": {"times": 0.9}}, "propagate": True},
+    "drained": {"drain": 0.1},
+}
+CHANGES = {"scenarios": SCENARIOS}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """History and every scenario of 2001; the planted model sees half of its towers as strange."""
+    folder = tmp_path_factory.mktemp("made")
+    workspace = write_inputs(folder)
+    structure = structural_model(("mrsos", "pr", "ps", "tas"), {("mrsos", "pr", 0): 0.5})
+    replace(fitted(), structure=structure).save(folder / "model")
+    for name in SCENARIOS:
+        publish(workspace, CHANGES, scenario=name)
+    return workspace
+
+
+def product(workspace: Workspace, scenario: str) -> xr.Dataset:
+    with xr.open_zarr(workspace.output / f"planted/v1/{scenario}.zarr") as ds:
+        return ds.load()
+
+
+def test_history_is_written_to_the_same_objects_whatever_scenarios_a_recipe_has(
+    made: Workspace, tmp_path: Path
+) -> None:
+    alone = write_inputs(tmp_path)
+    (tmp_path / "model" / "checkpoint.json").write_bytes(
+        (made.data / "model" / "checkpoint.json").read_bytes()
+    )
+    publish(alone, {"scenarios": {"historical": {}}})
+    one, two = (objects(w.output / "planted/v1/historical.zarr") for w in (made, alone))
+    assert {n for n in one if one[n] != two.get(n)} <= {"zarr.json"}
+    assert set(one) == set(two)
+    flags = product(alone, "historical")["quality_flag"].attrs["flag_meanings"]
+    assert "intervention" not in flags
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_scenario_verifies_and_every_missing_flux_has_a_reason(
+    made: Workspace, scenario: str
+) -> None:
+    assert verify(made.output / f"planted/v1/{scenario}.zarr") == []
+    ds = product(made, scenario)
+    missing = ds["ch4_flux"].isnull().values
+    assert np.isin(ds["quality_flag"].values[missing], (1, 2, 4, 7)).all()
+    assert not np.isin(ds["quality_flag"].values[~missing], (1, 2, 7)).any()
+
+
+def test_what_is_left_out_is_counted_in_the_attributes(made: Workspace) -> None:
+    ds, past = product(made, "hot"), product(made, "historical")
+    told = json.loads(ds.attrs[cube.OUTSIDE_TRAINING])["2001"]
+    left = ds["quality_flag"] == 7
+    held = ~ds["quality_flag"].isin((1, 2))
+    assert left.any()
+    assert told["cell_months"] == pytest.approx(float(left.sum() / held.sum()), abs=1e-6)
+    area = ds["cell_area"]
+    share = float((left * area).sum() / (held * area).sum())
+    assert told["area"] == pytest.approx(share, abs=1e-6)
+    seconds = past["time"].dt.days_in_month
+    mass = np.abs(past["ch4_flux"]) * area * seconds
+    share = float(mass.where(left).sum() / mass.sum())
+    assert told["historical_emission"] == pytest.approx(share, abs=1e-4)
+    assert cube.OUTSIDE_TRAINING not in past.attrs
+
+
+def test_the_outcome_tells_the_paired_difference_of_the_members(made: Workspace) -> None:
+    done = publish(made, CHANGES, scenario="warmer")
+    assert done.made == ()
+    new, past = product(made, "warmer"), product(made, "historical")
+    both = new["ch4_flux"].notnull() & past["ch4_flux"].notnull()
+    seconds = new["time"].dt.days_in_month * 86400.0
+    step = new["ch4_flux_member"].astype(float) - past["ch4_flux_member"]
+    mass = (step.where(both) * new["cell_area"] * seconds).sum(("time", "latitude", "longitude"))
+    row = next(r for r in done.difference if r["ecosystem"] == "all")
+    assert row["mean"] == pytest.approx(float(mass.mean()) / 1e9, rel=1e-6)
+    assert row["lower"] < row["mean"] < row["upper"]
+    assert "difference to historical, all" in done.in_words()
+    assert json.dumps(done.as_dict())
+
+
+def test_history_has_no_difference_to_itself(made: Workspace) -> None:
+    assert publish(made, CHANGES).difference is None
+
+
+def test_the_page_says_what_is_changed_what_follows_and_what_it_does_not_show(
+    made: Workspace,
+) -> None:
+    folder = catalog.product_folder(made.catalog, "planted")
+    page = (folder / "v1-followed.html").read_text()
+    assert "What this scenario changes" in page
+    assert "precipitation (pr) times 0.9" in page
+    assert "mrsos follow" in page
+    assert "What it does not show" in page
+    assert "What this scenario changes" not in (folder / "v1-historical.html").read_text()
+    attrs = product(made, "followed").attrs
+    assert attrs["scenario_changes"] == "precipitation (pr) times 0.9"
+    assert "mrsos follow" in attrs["scenario_consequences"]
+    assert catalog.validate(made.catalog) == []
+
+
+def test_areas_of_a_scenario_are_those_of_its_product(made: Workspace) -> None:
+    wet = ["tropical-floodplain", "boreal-peatland", "temperate-wetland"]
+    new, past = (
+        product(made, s)["ecosystem_fraction"].sel(ecosystem=wet) for s in ("drained", "historical")
+    )
+    np.testing.assert_allclose(new, 0.9 * past, rtol=1e-6)
+
+
+def test_consequences_need_a_checkpoint_that_knows_them(tmp_path: Path) -> None:
+    workspace = write_inputs(tmp_path)
+    replace(fitted(), structure=None).save(tmp_path / "model")
+    with pytest.raises(RecipeError, match="holds no structural model"):
+        publish(workspace, CHANGES, scenario="followed")
+
+
+def test_the_rule_of_leaving_out_is_part_of_what_a_scenario_is(made: Workspace) -> None:
+    """A scenario that was published without the rule gets a new version, history keeps its own."""
+    parts = [plan(recipe(**CHANGES), made, scenario=s).parts for s in ("historical", "warmer")]
+    old = plan(recipe(scenarios={"historical": {}}), made).parts
+    assert parts[0] == old
+    assert parts[1]["scenario"] != parts[0]["scenario"]

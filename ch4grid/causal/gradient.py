@@ -57,6 +57,7 @@ def gradient(
     drivers: Sequence[str],
     ecosystems: Sequence[str] | None = None,
     lags: Mapping[str, int] | None = None,
+    memory: int = 1,
     harmonics: int = 2,
     min_coverage: float = 0.2,
     seed: int = 0,
@@ -73,6 +74,7 @@ def gradient(
         drivers: Drivers wanted; one that most sites lack is left out and said so.
         ecosystems: Classes wanted; all that are there by default.
         lags: Steps by which a driver acts later; 0 where not named.
+        memory: Earlier steps of every driver that enter as further regressors, see `rows.Setting`.
         harmonics: Annual harmonics taken out per site.
         min_coverage: Steps whose measured share is below this are not used [1].
         seed: Seed of the parametric bootstrap.
@@ -84,9 +86,9 @@ def gradient(
     untested = {name: _why_left_out(series, name) for name in drivers}
     used = tuple(name for name in drivers if not untested[name])
     untested = {name: reason for name, reason in untested.items() if reason}
-    how = Setting(flux, used, harmonics, min_coverage, dict(lags or {}))
+    how = Setting(flux, used, harmonics, min_coverage, memory, dict(lags or {}))
     attributes: dict[str, object] = {"drivers": list(used), "seed": seed, "harmonics": harmonics}
-    attributes["lags"] = dict(how.lags)
+    attributes |= {"lags": dict(how.lags), "memory": memory}
     reason = _why_unanswerable(series, used)
     if reason:
         return Gradient(

@@ -144,7 +144,7 @@ def _human_rhythm(strata: Mapping[str, Stratum], series: xr.Dataset, how: Settin
     year_end = ((time.month == 12) & (time.day >= 24)) | ((time.month == 1) & (time.day <= 2))
     parts, failed = [], False
     for name, days in (
-        ("weekend", time.dayofweek >= SATURDAY),
+        ("weekend", time.day_of_week >= SATURDAY),
         ("24 December to 2 January", year_end),
     ):
         slope, p = _contrast(rows, np.asarray(days))

@@ -144,9 +144,9 @@ def shared_error(
     score = (design - np.einsum("ni,nij->nj", z, pull[group])) * left[:, None]
     steps = int(step.max()) + 1
     together = np.stack([np.bincount(step, column, minlength=steps) for column in score.T], axis=1)
-    # weather is so alike at neighbouring sites that a step counts little more than one observation of all columns
+    # weather is so alike at neighbouring sites that a step counts little more than one observation of all slopes
     used = len(np.unique(step))
-    correction = used / max(used - design.shape[1], 1)
+    correction = used / max(used - 2 * slopes, 1)
     inverse = model.covariance / model.scale
     excess = inverse @ (together.T @ together * correction - score.T @ score) @ inverse
     # taken in units of the model's own standard errors, in which no direction is favoured by its units

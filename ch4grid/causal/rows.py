@@ -84,6 +84,9 @@ class Setting:
         drivers: Names of the drivers.
         harmonics: Annual harmonics taken out per site, or added as regressors where the season is kept.
         min_coverage: Steps whose measured share is below this are not used [1].
+        memory: Earlier steps of every driver that enter as further regressors. A driver that acts late and is left out
+            biases the others: vapour pressure deficit follows temperature and the soil moisture of the step before, and
+            holding it ties the two together.
         lags: Steps by which a driver acts later; 0 where not named.
     """
 
@@ -91,6 +94,7 @@ class Setting:
     drivers: tuple[str, ...]
     harmonics: int = 2
     min_coverage: float = 0.2
+    memory: int = 1
     lags: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -123,8 +127,10 @@ def rows_of(series: xr.Dataset, how: Setting, *, seasonal: bool = False) -> Rows
     cube = np.stack([_later(c, lag) for c, lag in zip(columns, lags, strict=True)], axis=-1)
     urban = np.asarray(series["urban_fraction"].values, dtype=np.float64)
     complete = np.isfinite(cube).all(axis=-1) & np.isfinite(urban)[:, None]
+    past = _past(columns[:-1], how.memory)
+    complete &= np.isfinite(past).all(axis=-1)
     complete[complete.sum(axis=1) < STEPS_PER_COLUMN * len(names)] = False
-    extra = _waves(series, how.harmonics) if seasonal else np.zeros((series.sizes["time"], 0))
+    extra = np.concatenate([past, _waves(series, how.harmonics * seasonal)], axis=-1)
     rows = _centred(cube, complete, extra, series, how.drivers)
     means = np.stack([_means(c, complete) for c in raw], axis=1)
     return replace(rows, means=means, lost=1 if seasonal else 2 + 2 * how.harmonics)
@@ -146,12 +152,20 @@ def _later(values: Floats, lag: int) -> Floats:
     return out
 
 
+def _past(drivers: list[Floats], memory: int) -> Floats:
+    """Values of the drivers 1 to `memory` steps before (site, time, driver times memory)."""
+    past = [_later(values, lag) for lag in range(1, memory + 1) for values in drivers]
+    return np.stack(past, axis=-1) if past else np.zeros((*drivers[0].shape, 0))
+
+
 def _waves(series: xr.Dataset, harmonics: int) -> Floats:
-    """Annual harmonics (time, 2 harmonics)."""
+    """Annual harmonics (site, time, 2 harmonics)."""
     day = pd.DatetimeIndex(series["time"].values).day_of_year.to_numpy(dtype=np.float64)
     phase = 2 * np.pi * day / DAYS_PER_YEAR
-    waves = [f(k * phase) for k in range(1, harmonics + 1) for f in (np.cos, np.sin)]
-    return np.stack(waves, axis=1)
+    waves = np.zeros((len(day), 2 * harmonics))
+    for k in range(harmonics):
+        waves[:, 2 * k], waves[:, 2 * k + 1] = np.cos((k + 1) * phase), np.sin((k + 1) * phase)
+    return np.broadcast_to(waves, (series.sizes["site"], *waves.shape))
 
 
 def _centred(
@@ -164,7 +178,7 @@ def _centred(
     """Rows of the complete steps, every column centred on its site."""
     kept = np.flatnonzero(complete.any(axis=1))
     site, step = np.nonzero(complete[kept])
-    flat = np.concatenate([cube[kept][site, step], extra[step]], axis=1)
+    flat = np.concatenate([cube[kept][site, step], extra[kept][site, step]], axis=1)
     count = np.bincount(site, minlength=len(kept))
     for column in range(flat.shape[1]):
         flat[:, column] -= (np.bincount(site, flat[:, column], minlength=len(kept)) / count)[site]

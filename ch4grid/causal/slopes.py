@@ -101,7 +101,8 @@ def _design(rows: Rows, spread: Floats) -> Floats:
     contrast = (member[:, :-1] - member[:, -1:])[rows.site]
     columns += [x * contrast[:, [k]] for k in range(contrast.shape[1])]
     if rows.extra.shape[1]:
-        columns += [rows.extra * member[rows.site][:, [k]] for k in range(len(classes))]
+        extra = rows.extra / np.maximum(rows.extra.std(axis=0), np.finfo(np.float64).tiny)
+        columns += [extra * member[rows.site][:, [k]] for k in range(len(classes))]
     return np.concatenate(columns, axis=1)
 
 

@@ -226,6 +226,10 @@ def discover(
     quick: Annotated[
         bool, typer.Option("--quick", help="Few replicates: a first look, wider intervals.")
     ] = False,
+    accept: Annotated[
+        bool,
+        typer.Option("--accept", help="Go on with unstable series or a nearly full graph."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Investigate what drives the flux at a recipe's towers: graphs, effects, checks and one report to read."""
@@ -235,7 +239,12 @@ def discover(
     loaded = load(recipe)
     with reporting() as report:
         done = discover_causes(
-            loaded, _workspace(data, output), quick=quick, cluster=cluster, report=report
+            loaded,
+            _workspace(data, output),
+            quick=quick,
+            accept=accept,
+            cluster=cluster,
+            report=report,
         )
     _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
     if done.unanswered:

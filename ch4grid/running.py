@@ -247,6 +247,7 @@ def discover(
     workspace: Workspace,
     *,
     quick: bool = False,
+    accept: bool = False,
     cluster: str = "local",
     report: Report = silent,
 ) -> "Investigation":
@@ -262,7 +263,13 @@ def discover(
 
     with open_workers(cluster, report) as workers:
         assembly = Assembly(recipe, workspace, workers.map)
-        return investigate(recipe, workspace, assembly, quick=quick)
+        return investigate(
+            recipe,
+            assembly,
+            quick=quick,
+            accept=accept,
+            tell=lambda text: report(f"expected: {text}; discovery", 0, 1),
+        )
 
 
 def attribute(

@@ -128,6 +128,7 @@ def verdicts(found: pd.DataFrame, gate: Check = PASSED) -> dict[tuple[str, str],
         links_of(graph()),
         found,
         NO_REVERSALS,
+        humidity=pd.DataFrame(),
         ecosystems=("urban", "upland"),
         flux=FLUX,
         gate=gate,
@@ -173,6 +174,7 @@ def test_every_claim_stands_beside_what_physics_expects() -> None:
         links_of(graph()),
         NO_EFFECTS,
         NO_REVERSALS,
+        humidity=pd.DataFrame(),
         ecosystems=("urban",),
         flux=FLUX,
         gate=PASSED,
@@ -259,7 +261,7 @@ def test_a_recipe_without_towers_is_refused(tmp_path: Path) -> None:
     checkpoint = recipe(sites=[], training=None, model={"checkpoint": "model"})
     workspace = Workspace(tmp_path, tmp_path)
     with pytest.raises(RecipeError, match="names no towers"):
-        question.ask(checkpoint, Assembly(checkpoint, workspace), quick=True)
+        question.ask(checkpoint, Assembly(checkpoint, workspace), quick=True, accept=False)
 
 
 def test_too_few_towers_are_refused() -> None:
@@ -288,13 +290,16 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(chain, "PARTS", {"Failing": failing, "Sound": sound})
     monkeypatch.setattr(chain, "_discovered", discovered)
     ask = "ch4grid.investigation.inquiry.ask"
-    monkeypatch.setattr(ask, lambda recipe, assembly, *, quick: replace(asked(), quick=quick))
+    monkeypatch.setattr("ch4grid.investigation.inquiry.effort", lambda question: "a second")
+    monkeypatch.setattr(
+        ask, lambda recipe, assembly, *, quick, accept: replace(asked(), quick=quick)
+    )
     return ran
 
 
 def run(folder: Path, **how: bool) -> Any:
     workspace = Workspace(folder, folder / "out")
-    return investigate(recipe(), workspace, Assembly(recipe(), workspace), **how)
+    return investigate(recipe(), Assembly(recipe(), workspace), **how)
 
 
 def content(folder: Path) -> dict[str, bytes]:

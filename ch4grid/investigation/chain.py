@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
+import xarray as xr
 from numpy.linalg import LinAlgError
 
 from ch4grid.causal import (
     EffectSettings,
     Mediation,
     counterfactual,
-    discover,
     estimate_structure,
     mediation,
     report_counterfactual,
@@ -24,22 +24,26 @@ from ch4grid.causal import (
     report_mediation,
     report_structure,
 )
+from ch4grid.causal.discovery import panel_of
+from ch4grid.causal.discovery_report import report_discovery
+from ch4grid.causal.effort import estimate
+from ch4grid.causal.examination import examine
 from ch4grid.causal.gradient import gradient
 from ch4grid.causal.gradient_report import report_gradient
+from ch4grid.causal.humidity import stability_of_humidity
 from ch4grid.causal.nulls import NullControl, gated, nulls, report_nulls
 from ch4grid.causal.prior import POOL
 from ch4grid.errors import Ch4gridError, InputError, RunError
 from ch4grid.findings import Finding
 from ch4grid.graph import CausalGraph
-from ch4grid.investigation.links import links_of
 from ch4grid.investigation.question import Question
 from ch4grid.pages.figures import figure
-from ch4grid.recipe import Recipe
-from ch4grid.stores import Workspace
+from ch4grid.trends import report_seasons, report_trends, seasons, trends
 
 # The intervention that every report answers: air warmer by this much [K].
 WARMING = {"tas": 2.0}
 # What may carry an effect of air temperature to the flux, and the bootstrap samples behind the answer.
+HURS = "hurs"
 TREATMENT, MEDIATORS = "tas", ("tsl", "mrsos", "evi")
 COPIES, QUICK_COPIES = 200, 50
 # Null series of each kind, and of a quick look.
@@ -68,6 +72,7 @@ class Answers:
         unanswered: Parts that failed.
         control: The null controls.
         effects: Total effects by class and driver, see `EFFECT_COLUMNS`.
+        humidity: Links of relative humidity beside temperature: ecosystem, lag, frequency, strength, q.
         reversals: Reversals along the urban gradient by driver, see `REVERSAL_COLUMNS`.
     """
 
@@ -77,13 +82,14 @@ class Answers:
     unanswered: list[Unanswered] = field(default_factory=list)
     control: NullControl | None = None
     effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EFFECT_COLUMNS))
+    humidity: pd.DataFrame = field(default_factory=pd.DataFrame)
     reversals: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=REVERSAL_COLUMNS))
 
 
 Part = Callable[[Question, Answers], Sequence[Finding]]
 
 
-def answer(question: Question, workspace: Workspace, recipe: Recipe) -> Answers:
+def answer(question: Question) -> Answers:
     """All parts of the chain in order.
 
     Raises:
@@ -102,15 +108,53 @@ def answer(question: Question, workspace: Workspace, recipe: Recipe) -> Answers:
 
 
 def _discovered(question: Question) -> Answers:
-    graph = discover(
+    found = examine(
+        question.series,
+        flux=question.flux,
+        drivers=question.drivers,
+        ecosystems=question.ecosystems,
+        config=question.config if question.quick else question.config.thorough,
+        seed=question.seed,
+        mapper=mapper(question, "discovery"),
+        accept=question.accept,
+    )
+    return Answers(found.graph, found.links, list(report_discovery(found)))
+
+
+def effort(question: Question) -> str:
+    """How long the discovery will take, in words; runs a few replicates to find out."""
+    panel = panel_of(
+        question.series, flux=question.flux, drivers=question.drivers, config=question.config
+    )
+    return estimate(panel, ecosystems=question.ecosystems, config=question.config).told()
+
+
+def _humidity(question: Question, answers: Answers) -> Sequence[Finding]:
+    """Temperature, deficit and humidity: any two of the three, which determine one another."""
+    finding = stability_of_humidity(
         question.series,
         flux=question.flux,
         drivers=question.drivers,
         ecosystems=question.ecosystems,
         config=question.config,
         seed=question.seed,
+        mapper=mapper(question, "humidity pairs"),
     )
-    return Answers(graph, links_of(graph))
+    table = finding.table
+    answers.humidity = table[(table["driver"] == HURS) & table["pair"].str.contains(TREATMENT)]
+    return [finding]
+
+
+def _trends(question: Question, answers: Answers) -> Sequence[Finding]:
+    """Trends and mean years of the product that the recipe made, where it has made one."""
+    if question.product is None:
+        return ()
+    gas = question.gas.name
+    with xr.open_zarr(question.product) as product:
+        return [
+            report_trends(trends(product, gas=gas, record=question.record, seed=question.seed)),
+            report_seasons(seasons(product, gas=gas, record=question.record, seed=question.seed)),
+        ]
 
 
 def _nulls(question: Question, answers: Answers) -> Sequence[Finding]:
@@ -244,8 +288,10 @@ def mapper(question: Question, stage: str) -> Callable[..., Iterable[Any]]:
 
 PARTS: dict[str, Part] = {
     "Null controls": _nulls,
+    "Humidity pairs": _humidity,
     "Effects": _effects,
     "Structure and counterfactuals": _structure,
     "Mediation": _mediation,
     "Urban gradient": _gradient,
+    "Trends and seasons": _trends,
 }

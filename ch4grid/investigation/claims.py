@@ -81,6 +81,7 @@ def compare(
     effects: pd.DataFrame,
     reversals: pd.DataFrame,
     *,
+    humidity: pd.DataFrame,
     ecosystems: tuple[str, ...],
     flux: str,
     gate: Check,
@@ -92,12 +93,15 @@ def compare(
         links: Columns ecosystem, source, target, lag, frequency, strength and q.
         effects: Columns ecosystem, driver, effect, lower, upper, unit and sound.
         reversals: Columns driver, reversal, lower, upper, found and why; empty where no gradient could be fitted.
+        humidity: Links of relative humidity in the graph that holds it in the place of the deficit.
         ecosystems: Classes with towers.
         flux: Name of the flux variable.
         gate: Whether the null controls let links be used.
         towers: What the answers rest on.
     """
     into = links[links["target"] == flux]
+    if len(humidity):
+        into = pd.concat([into, humidity.rename(columns={"driver": "source"})], join="inner")
     rows = [
         row
         for claim in CLAIMS

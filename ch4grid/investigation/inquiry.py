@@ -1,6 +1,6 @@
 """From a recipe to the folder of its causal investigation: ask, run the chain, sum up, write once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,14 +11,14 @@ from ch4grid.assembly import Assembly
 from ch4grid.causal.prior import POOL
 from ch4grid.findings import Check
 from ch4grid.investigation import files
-from ch4grid.investigation.chain import Answers, answer
+from ch4grid.investigation.chain import Answers, answer, effort
 from ch4grid.investigation.claims import compare
 from ch4grid.investigation.links import as_links
 from ch4grid.investigation.overview import lead, overview
 from ch4grid.investigation.question import Question, ask
 from ch4grid.pages.causal import CausalPage, Unanswered
 from ch4grid.recipe import Recipe
-from ch4grid.stores import Workspace, sha256_json
+from ch4grid.stores import sha256_json
 
 # Layout of the folder; a change makes every investigation anew.
 FORMAT = 1
@@ -58,27 +58,34 @@ class Outcome:
 
 
 def investigate(
-    recipe: Recipe, workspace: Workspace, assembly: Assembly, *, quick: bool = False
+    recipe: Recipe,
+    assembly: Assembly,
+    *,
+    quick: bool = False,
+    accept: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Investigate the causes of a recipe's flux unless that was done with the same inputs and settings.
 
     Args:
         recipe: The recipe.
-        workspace: Its folders.
         assembly: Its inputs, with the mapper that the parts of the chain run with.
         quick: Whether few replicates are enough.
+        accept: Whether to go on with series that are not stationary or a graph that is nearly full.
+        tell: Told how long it will take.
 
     Raises:
         RecipeError: The recipe names no towers.
         InputError: A file is missing or wrong, or there are too few towers.
         RunError: The folder cannot be written.
     """
-    question = ask(recipe, assembly, quick=quick)
-    folder = workspace.output / "causal" / recipe.product
+    question = ask(recipe, assembly, quick=quick, accept=accept)
+    folder = assembly.workspace.output / "causal" / recipe.product
     fingerprint = _fingerprint(question, recipe)
     known = files.record(folder)
     if known.get("fingerprint") != fingerprint:
-        answers = answer(question, workspace, recipe)
+        tell(effort(question))
+        answers = answer(question)
         page, said = _summed_up(question, answers, recipe, fingerprint)
         known = {
             "format": FORMAT,
@@ -115,6 +122,7 @@ def _summed_up(
         answers.links,
         answers.effects,
         answers.reversals,
+        humidity=answers.humidity,
         ecosystems=question.ecosystems,
         flux=question.flux,
         gate=gate,

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ from ch4grid.drivers.cube import Mapper
 from ch4grid.drivers.derived import saturation_pressure
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.recipe import Recipe
-from ch4grid.stores import sha256_json
+from ch4grid.stores import sha256_file, sha256_json
 from ch4grid.vocabulary import DYNAMIC, ECOSYSTEMS, Gas
 
 # Relative humidity follows from temperature and vapour pressure deficit: only two of the three can be in one graph.
@@ -36,6 +37,9 @@ class Question:
         seed: Seed of everything random.
         quick: Whether few replicates are enough.
         mapper: Runs a function over jobs, in order: stage, function, jobs.
+        accept: Whether to go on with series that are not stationary or a graph that is nearly full.
+        product: The newest product of the recipe, if it has made one.
+        record: First and last year of the towers that the product's model was fitted to.
     """
 
     series: xr.Dataset
@@ -45,6 +49,9 @@ class Question:
     seed: int
     quick: bool
     mapper: Mapper
+    accept: bool = False
+    product: Path | None = None
+    record: tuple[int, int] | None = None
 
     @property
     def flux(self) -> str:
@@ -75,10 +82,12 @@ class Question:
             str(n): _digest(v.values) for n, v in sorted(self.series.variables.items(), key=str)
         }
         settings = self.config.model_dump(mode="json")
-        return sha256_json([arrays, self.drivers, settings, self.seed, self.quick, self.gas.name])
+        how = [self.seed, self.quick, self.accept, self.gas.name, self.record]
+        product = sha256_file(self.product / "zarr.json") if self.product else ""
+        return sha256_json([arrays, self.drivers, settings, how, product])
 
 
-def ask(recipe: Recipe, assembly: Assembly, *, quick: bool) -> Question:
+def ask(recipe: Recipe, assembly: Assembly, *, quick: bool, accept: bool) -> Question:
     """The question of a recipe: its discovery towers where it names some, else those of the training.
 
     Raises:
@@ -107,7 +116,20 @@ def ask(recipe: Recipe, assembly: Assembly, *, quick: bool) -> Question:
         seed=recipe.training.seed if recipe.training else 0,
         quick=quick,
         mapper=assembly.mapper,
+        accept=accept,
+        product=_newest(assembly.workspace.output, recipe.product),
+        record=recipe.training.period if recipe.training else None,
     )
+
+
+def _newest(output: Path, product: str) -> Path | None:
+    """The historical store of the highest version that can be opened."""
+    found = {
+        int(store.parent.name[1:]): store
+        for store in (output / product).glob("v*/historical.zarr")
+        if store.parent.name[1:].isdigit() and (store / "zarr.json").is_file()
+    }
+    return found[max(found)] if found else None
 
 
 def drivers_of(series: xr.Dataset) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ch4grid.errors import InputError, RecipeError
 from ch4grid.grid import TILE
 from ch4grid.recipe import ModelCheckpoint, Recipe
 from ch4grid.stores import Workspace, sha256_file, sha256_json
-from ch4grid.vocabulary import ECOSYSTEMS
+from ch4grid.vocabulary import DYNAMIC, ECOSYSTEMS
 
 MONTHS = 12
 FLOAT_BYTES = 4
@@ -138,7 +138,7 @@ def plan(
         scenario: A scenario of the recipe.
 
     Raises:
-        RecipeError: The recipe has no such scenario.
+        RecipeError: The recipe has no such scenario, or no driver that it changes.
     """
     if scenario not in recipe.scenarios:
         raise RecipeError(
@@ -147,6 +147,7 @@ def plan(
             expected=", ".join(recipe.scenarios),
             found=scenario,
         )
+    _refuse_absent(recipe, scenario)
     wanted = sorted(set(years or recipe.years))
     assembly = Assembly(recipe, workspace)
     inputs, missing = _inputs(assembly, wanted)
@@ -180,6 +181,17 @@ def plan(
         parts=parts,
         inputs=inputs,
     )
+
+
+def _refuse_absent(recipe: Recipe, scenario: str) -> None:
+    absent = sorted(set(recipe.scenarios[scenario].forced) - set(recipe.driver_names))
+    if absent:
+        raise RecipeError(
+            "the scenario changes drivers that the recipe does not have",
+            where=f"scenarios.{scenario}",
+            expected=f"some of {', '.join(n for n in recipe.driver_names if n in DYNAMIC)}",
+            found=", ".join(absent),
+        )
 
 
 def training_key(recipe: Recipe, assembly: Assembly) -> str:

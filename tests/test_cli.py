@@ -48,6 +48,7 @@ COMMANDS = (
     "run",
     "train",
     "benchmark",
+    "attribute",
     "inventory",
     "fetch",
     "verify",
@@ -155,6 +156,7 @@ def published(folder: Path) -> dict[str, str]:
 
 RUN = ("run", "small.yaml", "--data", "data", "--cluster", "local:1", "--device", "cpu")
 ANOTHER_YEAR = (*RUN, "--year", "2002")
+ATTRIBUTE = ("attribute", "small.yaml", "--data", "data", "--cluster", "local:1")
 
 
 def change(name: str, how: Callable[[xr.Dataset], xr.Dataset]) -> Callable[[Path], None]:
@@ -239,6 +241,51 @@ EARLY = {
         (*RUN, "--scenario", "warmer"),
         USAGE,
         "--scenario: unknown scenario. Expected historical. Found warmer.",
+    ),
+    "a scenario of a driver that the recipe does not have": (
+        lambda folder: write_recipe(folder, scenarios={"greener": {"do": {"evi": 0.1}}}),
+        (*RUN, "--scenario", "greener"),
+        USAGE,
+        "scenarios.greener: the scenario changes drivers that the recipe does not have",
+    ),
+    "a scenario of nothing known": (
+        lambda folder: write_recipe(folder, scenarios={"warmer": {"do": {"tass": 2.0}}}),
+        RUN,
+        USAGE,
+        "scenarios.warmer.do",
+    ),
+    "an attribution of nothing": (nothing, ATTRIBUTE, USAGE, "Expected --from [--to]"),
+    "an attribution to an unknown scenario": (
+        nothing,
+        (*ATTRIBUTE, "--scenario", "warmer"),
+        USAGE,
+        "unknown scenario",
+    ),
+    "an attribution to a scenario that nobody made": (
+        lambda folder: write_recipe(
+            folder, scenarios={"historical": {}, "warmer": {"add": {"tas": 2.0}}}
+        ),
+        (*ATTRIBUTE, "--scenario", "warmer"),
+        INPUT,
+        "the warmer product has no published 2001",
+    ),
+    "an attribution without history": (
+        lambda folder: write_recipe(folder, scenarios={"warmer": {"add": {"tas": 2.0}}}),
+        (*ATTRIBUTE, "--scenario", "warmer"),
+        USAGE,
+        "the recipe has no historical scenario",
+    ),
+    "an attribution of unequal periods": (
+        nothing,
+        (*ATTRIBUTE, "--from", "2001", "--to", "2001-2002"),
+        USAGE,
+        "--to: the two periods are of different length",
+    ),
+    "an attribution of a year that nobody made": (
+        nothing,
+        (*ATTRIBUTE, "--from", "2001", "--to", "2002"),
+        INPUT,
+        "the historical product has no published 2002",
     ),
     "an unknown cluster": (nothing, (*RUN, "--cluster", "moon"), USAGE, "Found moon."),
     "no workers": (nothing, (*RUN, "--cluster", "local:0"), USAGE, "Found local:0."),

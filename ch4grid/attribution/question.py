@@ -97,12 +97,6 @@ def between_scenarios(
         RecipeError: There is no such scenario, or it changes nothing.
         InputError: A year is not published.
     """
-    wanted = sorted(set(years or recipe.years))
-    new = plan(recipe, workspace, years=wanted, scenario=scenario)
-    if not recipe.scenarios[scenario].changes:
-        raise RecipeError(
-            "the scenario changes nothing", where="--scenario", expected="another", found=scenario
-        )
     if HISTORY not in recipe.scenarios:
         raise RecipeError(
             "the recipe has no historical scenario to compare with",
@@ -110,13 +104,19 @@ def between_scenarios(
             expected=HISTORY,
             found=", ".join(recipe.scenarios),
         )
+    wanted = sorted(set(years or recipe.years))
+    new = plan(recipe, workspace, years=wanted, scenario=scenario)
+    if not recipe.scenarios[scenario].changes:
+        raise RecipeError(
+            "the scenario changes nothing", where="--scenario", expected="another", found=scenario
+        )
     old = plan(recipe, workspace, years=wanted)
     if years is None:
         both = {*ledger.published_years(old.store)} & {*ledger.published_years(new.store)}
         wanted = sorted(both & {*wanted}) or wanted
     for found, name in ((old, HISTORY), (new, scenario)):
         _published(found, name, wanted)
-    suffix = "" if years is None else f"-{_span(wanted)}"
+    suffix = "" if years is None else "".join(f"-{y}" for y in wanted)
     pairs = tuple((y, y) for y in wanted)
     return Question(f"{scenario}{suffix}", old, new, pairs, (HISTORY, scenario))
 

@@ -210,6 +210,21 @@ def test_a_weekly_rhythm_that_grows_with_the_city_is_noticed_in_daily_data() -> 
         assert "24 December" in check.told
 
 
+@pytest.mark.parametrize("heating", [False, True])
+def test_a_reversal_that_heating_explains_fails_its_check(heating: bool) -> None:
+    series = made("MS", 120)
+    rng = np.random.default_rng(6)
+    tas = 291.15 + 4 * rng.normal(size=(12, 120))
+    acts = np.minimum(tas - 291.15, 0) if heating else tas - 291.15
+    slope = 0.1 - 0.25 * series["urban_fraction"].values[:, None]
+    star = 2 + slope * acts + 0.1 * rng.normal(size=tas.shape)
+    flux = 10 * GASES["ch4"].kg_per_nmol * np.sinh(star)
+    series = series.assign(tas=(("site", "time"), tas), ch4_flux=(("site", "time"), flux))
+    finding = report_gradient(gradient(series, flux="ch4_flux", drivers=("tas", "mrsos")))
+    told = {check.name: check for check in finding.checks}
+    assert told["heating degree days for temperature"].passed is not heating
+
+
 def test_every_required_check_is_printed_with_its_outcome_or_the_reason(result) -> None:
     finding = report_gradient(result)
     told = {check.name: check for check in finding.checks}

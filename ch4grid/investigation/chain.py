@@ -188,9 +188,13 @@ def _effects(question: Question, answers: Answers) -> Sequence[Finding]:
 
 
 def _total(table: pd.DataFrame) -> pd.DataFrame:
-    """Total effects per unit of the driver, with whether each may be read as an effect."""
+    """Total effects per unit of the driver, with whether each may be read as an effect.
+
+    That takes an adjustment set, overlap, a clean placebo, and no effect where the years of the driver are dealt anew.
+    """
     rows = table[(table["kind"] == "total") & (table["contrast"] == "per unit")]
-    sound = rows["status"].astype(str).str.startswith("estimated")
+    dealt = (rows["shuffled_lower"] > 0) | (rows["shuffled_upper"] < 0)
+    sound = rows["status"].astype(str).str.startswith("estimated") & ~dealt
     unit = "asinh units " + rows["unit"].fillna("").astype(str).str.replace("per 1", "per unit")
     return rows.assign(sound=sound, unit=unit)[list(EFFECT_COLUMNS)]
 

@@ -223,4 +223,4 @@ def _warmth(link: Link | None) -> tuple[float, str, str]:
     if link.frequency < 0.005:
         return 0.0, "", "0"
     sign, style = ("+", "plus") if link.strength >= 0 else (MINUS, "minus")
-    return round(link.frequency, 3), style, f"{sign}{link.frequency:.2f}"
+    return round(link.frequency, 3), style, f"{sign}{100 * link.frequency:.0f}"

@@ -28,6 +28,8 @@ FLUX = "_flux"
 # All towers together.
 POOL = "pool"
 SOUND_STATUS = "estimated"
+# Letters of an axis title that the drawing has room for.
+LONGEST_UNIT = 62
 MOST_PANELS, MOST_ROWS = 12, 36
 
 READ_INTERVALS = (
@@ -123,6 +125,9 @@ def _sound(row: pd.Series) -> bool:
     """Whether nothing in the row says that its value is not to be used."""
     if "sound" in row:
         return bool(row["sound"])
+    if {"shuffled_lower", "shuffled_upper"} <= set(row.index):
+        dealt = row["shuffled_lower"] > 0 or row["shuffled_upper"] < 0
+        return str(row["status"]).startswith(SOUND_STATUS) and not dealt
     return "status" not in row or str(row["status"]).startswith(SOUND_STATUS)
 
 
@@ -133,11 +138,14 @@ def _label(row: pd.Series, columns: list[str]) -> str:
 
 def _unit(finding: Finding, rows: pd.DataFrame, value: str) -> str:
     """The unit of a panel: what the rows say, else what stands in brackets in the meaning of the column."""
+    if value == RATE:
+        return "share of the tests"
     said = next((str(rows[c].iloc[0]) for c in ("unit", "units") if c in rows), "")
     if said:
         return f"asinh units {said}" if said.startswith("per ") else said
     meaning = finding.columns[value]
-    return meaning[meaning.rfind("[") + 1 : meaning.rfind("]")] if "[" in meaning else meaning
+    unit = meaning[meaning.rfind("[") + 1 : meaning.rfind("]")] if "[" in meaning else meaning
+    return unit if len(unit) <= LONGEST_UNIT else f"{unit[: LONGEST_UNIT - 1]}…"
 
 
 def _gradients(finding: Finding) -> Iterator[Drawing]:

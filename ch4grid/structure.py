@@ -167,7 +167,8 @@ class StructuralModel:
 
     def _steady(self, links: Floats, ecosystem: str) -> None:
         """Refuse equations under which an anomaly would grow for ever."""
-        p, lags = len(self.drivers), self.max_lag
+        p = len(self.drivers)
+        lags = int(np.flatnonzero(links.any(axis=(0, 1))).max(initial=0))
         if lags == 0:
             return
         mix = np.linalg.inv(np.eye(p) - links[..., 0])

@@ -109,6 +109,7 @@ def counterfactual(
             ),
             "propagate": str(propagate).lower(),
             "course": course,
+            "pooled": ", ".join(_pooled(structure, data)),
             "interval": "90 % by "
             + ("bootstrap of blocks" if copies else "independent standard errors"),
         },
@@ -207,6 +208,13 @@ def _drawn(structure: StructuralModel, seed: int) -> list[StructuralModel]:
     ]
 
 
+def _pooled(structure: StructuralModel, data: Towers) -> list[str]:
+    """Classes with towers but without a flux equation of their own: they take that of all towers."""
+    told = structure.provenance.get("equations", [])
+    own = {r["ecosystem"] for r in told if r["node"] == structure.target}
+    return sorted(set(map(str, data.ecosystems)) - own)
+
+
 def _site_spread(data: Towers, structure: StructuralModel) -> Floats:
     """Spreads (site, driver) of each site's own anomalies, of its class where a driver is not measured there."""
     rows = np.array(
@@ -289,7 +297,7 @@ def report_counterfactual(results: Mapping[str, xr.Dataset], *, target: str) -> 
             "change": "mean change of the flux over the months that stay [nmol m-2 s-1]",
             "lower": "lower end of the 90 % interval [nmol m-2 s-1]",
             "upper": "upper end of the 90 % interval [nmol m-2 s-1]",
-            "relative": "change over the mean measured flux of the same months [1]",
+            "relative": "change over the size of the mean measured flux of the same months [1]",
             "months": "measured months",
             "blanked": "months blanked because the changed drivers leave what towers of the class have seen",
         },
@@ -299,6 +307,7 @@ def report_counterfactual(results: Mapping[str, xr.Dataset], *, target: str) -> 
             "measured is held as it was.",
             "Equations are linear and come from month-to-month anomalies; slow adaptation of soils and plants is not "
             "in them.",
+            f"Under the equation of all towers for want of their own: {first.attrs['pooled'] or 'no class'}.",
         ),
         attributes={name: dict(result.attrs) for name, result in results.items()},
     )
@@ -327,7 +336,7 @@ def _table(reading: str, result: xr.Dataset, unit: float) -> pd.DataFrame:
             "change": change / unit,
             "lower": result["change_lower"].values / unit,
             "upper": result["change_upper"].values / unit,
-            "relative": change / np.array(means),
+            "relative": change / np.abs(means),
             "months": result["months"].values,
             "blanked": result["months_blanked"].values,
         }

@@ -94,3 +94,32 @@ def test_a_series_of_another_step_is_refused(planet: Any) -> None:
 def test_a_series_without_flux_is_refused(planet: Any) -> None:
     with pytest.raises(InputError, match="no flux 'ch4_flux'"):
         _prepare(planet.towers(sites=2).drop_vars("ch4_flux"))
+
+
+def test_growing_and_frozen_steps_share_the_flux_and_leave_the_drivers_whole(planet: Any) -> None:
+    series = planet.towers(sites=4)
+    series["tas"] = series["tas"] + 273.15
+    whole = np.isfinite(_prepare(series, min_years=0.5).values)
+    warm, cold = (
+        np.isfinite(_prepare(series, regime=regime, min_years=0.5).values)
+        for regime in ("growing", "frozen")
+    )
+    np.testing.assert_array_equal(warm[..., -1] | cold[..., -1], whole[..., -1])
+    assert not (warm[..., -1] & cold[..., -1]).any()
+    np.testing.assert_array_equal(warm[..., :-1], whole[..., :-1])
+    above = series["tas"].values > 273.15
+    assert not warm[..., -1][~above].any()
+
+
+def test_a_season_without_a_temperature_is_refused(planet: Any) -> None:
+    with pytest.raises(InputError, match="growing season cannot be told"):
+        _prepare(planet.towers(sites=2).drop_vars("tas"), "pr", regime="growing")
+
+
+def test_humidity_beside_temperature_and_deficit_is_not_tested(planet: Any) -> None:
+    series = planet.towers(sites=3)
+    series["hurs"] = series["vpd"] * -0.5
+    panel = _prepare(series, "tas", "vpd", "hurs")
+    assert panel.variables == ("tas", "vpd", "ch4_flux")
+    assert panel.untested == {"hurs": "follows from tas and vpd"}
+    assert _prepare(series, "tas", "hurs").variables == ("tas", "hurs", "ch4_flux")

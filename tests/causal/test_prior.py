@@ -8,7 +8,7 @@ from scipy.stats import false_discovery_control
 
 from ch4grid.causal.expert import LIKELY, POSSIBLE, RARE, admissible, expert_drivers, expert_flux
 from ch4grid.causal.preparation import Panel
-from ch4grid.causal.prior import Evidence, benjamini_hochberg, shrink, to_months
+from ch4grid.causal.prior import Evidence, benjamini_hochberg, calibrated, shrink, to_months
 from ch4grid.graph import CausalGraph
 from ch4grid.vocabulary import DYNAMIC, ECOSYSTEMS
 
@@ -30,13 +30,22 @@ def _panel() -> Panel:
     )
 
 
-def _graph(frequency: float, years: float = 10.0, *, pooled: float = 0.0) -> CausalGraph:
+def _graph(
+    frequency: float,
+    years: float = 10.0,
+    *,
+    pooled: float = 0.0,
+    alone: float | None = None,
+    trust: float = 1.0,
+) -> CausalGraph:
     found = np.full((2, 4), frequency)
     evidence = Evidence(
         among=np.full((2, 2, 4), frequency),
         into={"pool": np.full((2, 4), pooled), "boreal-peatland": found},
         p={"pool": np.full((2, 4), 0.5), "boreal-peatland": np.full((2, 4), 1e-9)},
         years={"pool": 99.0, "boreal-peatland": years},
+        into_sites={} if alone is None else {"XX-001": np.full((2, 4), alone)},
+        p_sites={} if alone is None else {"XX-001": np.full((2, 4), 0.5)},
     )
     return shrink(
         evidence,
@@ -47,6 +56,8 @@ def _graph(frequency: float, years: float = 10.0, *, pooled: float = 0.0) -> Cau
         shrink_class=5.0,
         shrink_expert=0.5,
         provenance={},
+        shrink_site=6.0,
+        trust=trust,
     )
 
 
@@ -66,6 +77,40 @@ def test_a_class_without_data_takes_the_pool_and_an_untested_driver_the_expert()
     np.testing.assert_allclose(graph.probability[0, -1, :2], (1 + 0.5 * expert[0, :2]) / 1.5)
     np.testing.assert_allclose(graph.probability[:, -1, 2], expert[:, 2])
     assert graph.provenance["untested"] == {"lai": "absent from the series"}
+
+
+@settings(max_examples=20, deadline=None)
+@given(frequency=st.floats(0, 1), alone=st.floats(0, 1))
+def test_a_site_alone_pulls_its_class_by_its_years(frequency: float, alone: float) -> None:
+    # three years of its own against six of the class
+    mean = (3 * alone + 6 * frequency) / 9
+    expected = _graph(mean).probability[1, -1, :2]
+    np.testing.assert_allclose(_graph(frequency, alone=alone).probability[1, -1, :2], expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(frequency=st.floats(0, 1), trust=st.floats(0, 1))
+def test_trust_draws_evidence_towards_the_expert(frequency: float, trust: float) -> None:
+    expert = expert_flux(DRIVERS, ECOSYSTEMS, 3)
+    found = _graph(frequency, pooled=frequency, trust=trust).probability[:, -1, :2]
+    full = _graph(frequency, pooled=frequency).probability[:, -1, :2]
+    far, near = np.abs(full - expert[:, :2]), np.abs(found - expert[:, :2])
+    assert (near <= far + 1e-9).all()
+    if trust == 0:
+        np.testing.assert_allclose(found, expert[:, :2])
+
+
+def test_sites_alone_belong_to_the_family_of_tests() -> None:
+    with_site = _graph(1.0, alone=1.0).provenance["q"]["boreal-peatland"][0][0]
+    assert with_site == pytest.approx(3e-9)
+
+
+def test_a_calibrated_frequency_grows_with_the_frequency_and_is_never_certain() -> None:
+    chance = calibrated(np.linspace(0, 1, 31), 30)
+    assert (np.diff(chance) > 0).all()
+    assert 0 < chance[0] < 0.01
+    assert 0.99 < chance[-1] < 1
+    assert chance[15] > 0.5
 
 
 def test_impossible_links_stay_impossible_whatever_was_found() -> None:
@@ -114,4 +159,7 @@ def test_nothing_causes_the_sun_and_plants_cause_no_weather() -> None:
         assert prior[i, i, 0] == 0.0
     assert not admissible("tas", "rsds")
     assert not admissible("evi", "tas")
+    assert not admissible("sfcWind", "ps")
+    assert not admissible("lst_day", "tas")
+    assert admissible("lst_day", "evi")
     assert admissible("tas", "evi")

@@ -214,6 +214,7 @@ def gather(
         ).value,
         effective={name: _effective(panel, asked[name].members) for name in groups},
         into_sites={panel.sites[at]: frequency[name] for name, at in alone.items()},
+        replicates=config.bootstraps,
         p_sites={panel.sites[at]: full[name][1].p for name, at in alone.items()},
     )
 

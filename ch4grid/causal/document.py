@@ -24,6 +24,7 @@ PROVENANCE: dict[str, str] = {
     "site_years": "measured site years of the pool and every class",
     "pooled": "prior of the pool [driver of the graph][lag in months]",
     "frequency": "bootstrap frequency of links into the flux by class [driver][lag in steps]",
+    "chance": "share of links of such a frequency that were true on synthetic planets, by class [driver][lag in steps]",
     "frequency_among_drivers": "bootstrap frequency of links among drivers [to][from][lag in steps]",
     "frequency_of_sites": "bootstrap frequency of links into the flux by tower looked at alone [driver][lag in steps]",
     "p": "p value of the strength by class [driver][lag in steps]",

@@ -45,6 +45,7 @@ class Evidence:
         effective: Effective sample sizes of the tests (driver,), for the pool and each class.
         into_sites: Frequency of links into the flux (driver, lag) of each site looked at alone.
         p_sites: Their p values.
+        replicates: Bootstrap replicates behind `into`.
     """
 
     among: Floats
@@ -57,6 +58,7 @@ class Evidence:
     effective: Mapping[str, Floats] = field(default_factory=dict)
     into_sites: Mapping[str, Floats] = field(default_factory=dict)
     p_sites: Mapping[str, Floats] = field(default_factory=dict)
+    replicates: int = 1
 
     @property
     def q(self) -> dict[str, Floats]:
@@ -237,6 +239,10 @@ def _record(panel: Panel, evidence: Evidence | None, pooled: Floats) -> dict[str
         "tested": list(panel.variables[:-1]),
         "site_years": {k: round(v, 3) for k, v in evidence.years.items()},
         "frequency": {k: f.round(DIGITS).tolist() for k, f in evidence.into.items()},
+        "chance": {
+            k: calibrated(f, evidence.replicates).round(DIGITS).tolist()
+            for k, f in evidence.into.items()
+        },
         "frequency_among_drivers": evidence.among.round(DIGITS).tolist(),
         "p": {k: _significant(p) for k, p in evidence.p.items()},
         "q": {k: _significant(q) for k, q in evidence.q.items()},

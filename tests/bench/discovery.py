@@ -134,15 +134,16 @@ def orientation(table: np.ndarray) -> dict[str, int]:
     return count
 
 
-def calibration(graph) -> list[tuple[float, float, bool]]:
-    """Frequency, probability and truth of every link into the flux of every class tested."""
+def calibration(graph) -> list[tuple[float, float, bool, float]]:
+    """Frequency, probability, truth and chance of every link into the flux of every class tested."""
     out = []
     for e, name in enumerate(ECOSYSTEMS):
         if name in graph.provenance["frequency"]:
             frequency = np.asarray(graph.provenance["frequency"][name])
-            truth = true_links(name)
+            chance = np.asarray(graph.provenance["chance"][name])
+            truth, p = true_links(name), graph.probability[e, -1]
             out += [
-                (float(f), float(graph.probability[e, -1, i, lag]), (DRIVERS[i], lag) in truth)
+                (float(f), float(p[i, lag]), (DRIVERS[i], lag) in truth, float(chance[i, lag]))
                 for (i, lag), f in np.ndenumerate(frequency)
             ]
     return out
@@ -300,7 +301,8 @@ def show_nulls(results: list[dict]) -> None:
 def show_calibration(results: list[dict]) -> None:
     rows = np.array([row for result in results for row in result["calibration"]], dtype=float)
     truth = rows[:, 2]
-    for column, name in ((0, "bootstrap frequency"), (1, "probability of the graph")):
+    columns = {0: "bootstrap frequency", 1: "probability of the graph", 3: "calibrated frequency"}
+    for column, name in columns.items():
         value = rows[:, column]
         at = np.clip(np.digitize(value, BINS) - 1, 0, len(BINS) - 2)
         gaps = 0.0

@@ -1,6 +1,6 @@
 """From a recipe to the folder of its causal investigation: ask, run the chain, sum up, write once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 from ch4grid import __version__
 from ch4grid.assembly import Assembly
 from ch4grid.causal.prior import POOL
-from ch4grid.findings import Check
+from ch4grid.findings import Check, Finding
 from ch4grid.investigation import files
 from ch4grid.investigation.chain import Answers, answer, effort
 from ch4grid.investigation.claims import compare
@@ -63,6 +63,7 @@ def investigate(
     *,
     quick: bool = False,
     accept: bool = False,
+    more: Sequence[Finding] = (),
     tell: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Investigate the causes of a recipe's flux unless that was done with the same inputs and settings.
@@ -72,6 +73,7 @@ def investigate(
         assembly: Its inputs, with the mapper that the parts of the chain run with.
         quick: Whether few replicates are enough.
         accept: Whether to go on with series that are not stationary or a graph that is nearly full.
+        more: Findings made elsewhere that belong into the report, for instance attributions.
         tell: Told how long it will take.
 
     Raises:
@@ -81,11 +83,12 @@ def investigate(
     """
     question = ask(recipe, assembly, quick=quick, accept=accept)
     folder = assembly.workspace.output / "causal" / recipe.product
-    fingerprint = _fingerprint(question, recipe)
+    fingerprint = _fingerprint(question, recipe, more)
     known = files.record(folder)
     if known.get("fingerprint") != fingerprint:
         tell(effort(question))
         answers = answer(question)
+        answers.findings += more
         page, said = _summed_up(question, answers, recipe, fingerprint)
         known = {
             "format": FORMAT,
@@ -98,9 +101,10 @@ def investigate(
     return Outcome(folder, False, tuple(known["sentences"]), tuple(known["unanswered"]))
 
 
-def _fingerprint(question: Question, recipe: Recipe) -> str:
+def _fingerprint(question: Question, recipe: Recipe, more: Sequence[Finding]) -> str:
     versions = {name: version(name) for name in LIBRARIES}
-    told = [FORMAT, __version__, versions, recipe.title, question.fingerprint()]
+    told: list[Any] = [FORMAT, __version__, versions, recipe.title, question.fingerprint()]
+    told += [[finding.key, finding.table.to_csv(index=False)] for finding in more]
     return sha256_json(told)
 
 

@@ -32,8 +32,8 @@ SCENARIO_LIMITS = (
     "The change is lasting and the same in every month; how the world gets there is not part of it.",
     "Climate normals, soils and cities stay as they were: ecosystems do not move or adapt.",
     "New wetland emits like the wetland that the cell has, drained land like its upland, both at once.",
-    "Cells that the change takes out of what the towers cover are left out: totals of the two cubes do not compare, the "
-    "paired difference over the cells that both have does.",
+    "Cells that the change takes out of what the towers cover are left out: totals of the two cubes do not compare, "
+    "the paired difference over the cells that both have does.",
 )
 # Packages whose version can change a value.
 # What a product of a gas must not be used for besides.

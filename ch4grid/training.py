@@ -4,7 +4,6 @@ The whole chain (discovery, scaler, bank, members) is run once with all towers a
 that fold. What the folds predict at their left-out towers calibrates the intervals and is the skill in the checkpoint.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -23,14 +22,8 @@ from ch4grid.models.magnitude import Moments, fit_magnitude
 from ch4grid.models.samples import Points, Scaler, Targets, class_codes, predictor_names
 from ch4grid.models.spatial import Places, distance_km
 from ch4grid.structure import StructuralModel
-from ch4grid.uncertainty import (
-    Calibration,
-    mean_distance_of,
-    threshold,
-)
+from ch4grid.uncertainty import Calibration, mean_distance_of, threshold
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
-
-logger = logging.getLogger("ch4grid.training")
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -352,16 +345,12 @@ def static_importance(
 
 
 def _structure(ensemble: Ensemble, graph: CausalGraph) -> StructuralModel | None:
-    """Equations of the drivers at the towers of the discovery; None where these are too few to fit them.
-
-    Only a scenario that propagates needs them, and says so; nothing else suffers from their absence.
-    """
+    """Equations of the drivers at the towers of the discovery; None for too few, which only `propagate` minds."""
     from ch4grid.causal.structural import fit_structure
 
     try:
         return fit_structure(ensemble.series, graph, flux=ensemble.gas.flux, seed=ensemble.seed)
-    except (InputError, np.linalg.LinAlgError) as error:
-        logger.info("no structural model: %s", error)
+    except (InputError, np.linalg.LinAlgError):
         return None
 
 

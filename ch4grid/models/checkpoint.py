@@ -30,8 +30,8 @@ from ch4grid.models.head import QUANTILES
 from ch4grid.models.samples import ANOMALY_ONLY, Points, Scaler
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
 from ch4grid.stores import sweep_partial, write_atomic
-from ch4grid.vocabulary import GASES
 from ch4grid.structure import StructuralModel
+from ch4grid.vocabulary import GASES
 
 FORMAT = "ch4grid-checkpoint-1"
 ARRAYS = "model.safetensors"

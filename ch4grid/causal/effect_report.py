@@ -24,8 +24,8 @@ LIMITS = (
     "An effect is only as good as the graph: a common cause that is not measured is not held.",
     "Averages weight months by the variation of the driver that nothing held explains, not all alike.",
     "Where the interval is over years of sites, it holds for these towers and not for the class.",
-    "Intervals of single sites in the forests do not count the clusters and are too narrow (on the twin 78 % hold the "
-    "truth); those of classes and quarters do.",
+    "Intervals of single sites in the forests do not count the clusters and are too narrow (on the twin about three in "
+    "four hold the truth); those of classes and quarters do.",
 )
 
 

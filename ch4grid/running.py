@@ -1,5 +1,6 @@
 """What a user asks for: run, train, benchmark, verify. Each plans first; heavy libraries load for real work only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -268,6 +269,7 @@ def discover(
             assembly,
             quick=quick,
             accept=accept,
+            more=_attributed(recipe, workspace),
             tell=lambda text: report(f"expected: {text}; discovery", 0, 1),
         )
 
@@ -319,6 +321,20 @@ def attribute(
         device = production.torch_device("auto")
         found, known = attribution.answer(question, recipe, assembly, workers, device)
     return Attributed(question.output, found, known)
+
+
+def _attributed(recipe: Recipe, workspace: Workspace) -> tuple[Finding, ...]:
+    """What `attribute` has found for the newest version of the recipe's product."""
+    from ch4grid import attribution
+
+    product = workspace.output / recipe.product
+    stores = {s.name: s for s in _by_version(product.glob(f"v*/{cube.ATTRIBUTION}*.zarr"))}
+    return tuple(attribution.finding(store) for _, store in sorted(stores.items()))
+
+
+def _by_version(stores: Iterable[Path]) -> list[Path]:
+    """Stores of a product, those of the newest version last."""
+    return sorted(stores, key=lambda store: (len(store.parent.name), store.as_posix()))
 
 
 def verify(store: Path) -> list[str]:

@@ -297,7 +297,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ran
 
 
-def run(folder: Path, **how: bool) -> Any:
+def run(folder: Path, **how: Any) -> Any:
     workspace = Workspace(folder, folder / "out")
     return investigate(recipe(), Assembly(recipe(), workspace), **how)
 
@@ -330,6 +330,18 @@ def test_a_rerun_does_nothing_and_says_the_same(tmp_path: Path, planted: list[st
     assert first.sentences == second.sentences
     assert second.in_words().startswith("nothing to do")
     assert run(tmp_path, quick=True).made
+
+
+def test_findings_made_elsewhere_enter_the_report_and_make_it_anew(
+    tmp_path: Path, planted: list[str]
+) -> None:
+    run(tmp_path)
+    more = summed(effects(0.5, 0.1))
+    given = replace(more, key="attribution", title="What contributes to the change")
+    done = run(tmp_path, more=[given])
+    assert done.made
+    assert '<h2 id="attribution">' in done.report.read_text()
+    assert (done.folder / "attribution.csv").is_file()
 
 
 def test_two_runs_write_the_same_bytes_and_no_trace_of_the_machine(

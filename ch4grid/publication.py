@@ -48,8 +48,8 @@ GAS_LIMITS: dict[str, tuple[str, ...]] = {
         "Urban fluxes overlap with the fossil fuel sectors of inventories; do not add them up.",
     ),
     "n2o": (
-        "The flux comes in pulses and the model's law has one peak: read seasons and regions, not the single month "
-        "of a cell.",
+        "The flux comes in pulses and the model's law has one peak: on the twin its total was a third of the truth, "
+        "outside the interval. Read patterns, not totals.",
         "Urban and paddy fluxes overlap with the sectors of inventories; do not add them up.",
     ),
 }

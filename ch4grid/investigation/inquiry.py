@@ -159,7 +159,7 @@ def _summed_up(
 
 def gate_of(answers: Answers) -> Check:
     """What the null controls say about the whole: the highest false-link rate over all towers together."""
-    if answers.control is None:
+    if answers.control is None or not answers.control.rates:
         return Check("null controls", None, "The null controls did not run: trust no link.")
     worst = answers.control.worst(POOL)
     passed = answers.control.trust.get(POOL, 0.0) >= 1.0

@@ -1,4 +1,4 @@
-"""How well a product answers do(tas + 2): its change of the global flux against the twin's own rerun, and what it costs.
+"""How well a product answers do(tas + 2): its change of the global flux against the twin's own rerun, and its cost.
 
     python tests/bench/scenarios.py --seeds 11 12
 

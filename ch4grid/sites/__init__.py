@@ -12,14 +12,25 @@ from ch4grid.errors import InputError
 from ch4grid.schema import check_sites
 from ch4grid.sites.clusters import clusters
 from ch4grid.sites.fluxnet_ch4 import FluxnetCH4
+from ch4grid.sites.laboratory import TwinLaboratory
 from ch4grid.sites.table import TowerTable
 from ch4grid.sites.twin import TwinTowers
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import Gas
 
-SiteSource = Annotated[FluxnetCH4 | TowerTable | TwinTowers, Field(discriminator="source")]
+SiteSource = Annotated[
+    FluxnetCH4 | TowerTable | TwinLaboratory | TwinTowers, Field(discriminator="source")
+]
 
-__all__ = ["FluxnetCH4", "SiteSource", "TowerTable", "TwinTowers", "assemble", "clusters"]
+__all__ = [
+    "FluxnetCH4",
+    "SiteSource",
+    "TowerTable",
+    "TwinLaboratory",
+    "TwinTowers",
+    "assemble",
+    "clusters",
+]
 
 
 class Source(Protocol):

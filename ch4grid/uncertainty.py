@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from ch4grid.smearing import Smearing, crossed
 from ch4grid.vocabulary import GASES
 
 Floats = NDArray[np.float64]
 AnyFloats = NDArray[np.floating[Any]]
+AnyIntegers = NDArray[np.integer[Any]]
 Integers = NDArray[np.int64]
 
 LEVELS = (0.5, 0.8, 0.9)
@@ -51,12 +53,14 @@ class Calibration:
         inflation: Factor on the spread between members of a sum of fluxes, such as a budget.
         clusters: Number of held-out clusters behind the factors.
         asinh_scale: Scale c of the gas [nmol m-2 s-1].
+        smearing: Empirical law that takes the place of the factors for a gas that comes in pulses.
     """
 
     factors: tuple[float, float, float]
     inflation: float
     clusters: int
     asinh_scale: float = GASES["ch4"].asinh_scale
+    smearing: Smearing | None = None
 
     @classmethod
     def fit(
@@ -68,6 +72,7 @@ class Calibration:
         ecosystem: Integers,
         *,
         asinh_scale: float = GASES["ch4"].asinh_scale,
+        pulses: bool = False,
     ) -> "Calibration":
         """The calibration of held-out months.
 
@@ -78,13 +83,18 @@ class Calibration:
             cluster: Cluster of each month (n).
             ecosystem: Class of each month (n).
             asinh_scale: Scale c of the gas [nmol m-2 s-1].
+            pulses: Whether the gas comes in pulses.
         """
         score = np.abs(observed - location.mean(axis=0)) / total_spread(location, scale)
         found = np.maximum.accumulate([_grouped(score, cluster, level) for level in LEVELS])
         factors = (float(found[0]), float(found[1]), float(found[2]))
         draft = cls(factors, 1.0, len(np.unique(cluster)), asinh_scale)
-        mean = mean_flux(location, scale * draft.stretch, asinh_scale)
         truth = _flux(observed, asinh_scale)
+        if pulses:
+            draft = replace(draft, smearing=Smearing.fit(location, observed, cluster, ecosystem))
+            mean = asinh_scale * crossed(location, observed, cluster, ecosystem).mean
+        else:
+            mean = mean_flux(location, scale * draft.stretch, asinh_scale)
         return replace(draft, inflation=budget_inflation(mean, truth, cluster, ecosystem))
 
     @classmethod
@@ -93,11 +103,15 @@ class Calibration:
         half, most, nine = document["factors"]
         # documents from before there was a second gas do not name the scale
         scale = document.get("asinh_scale", GASES["ch4"].asinh_scale)
-        return cls((half, most, nine), document["inflation"], document["clusters"], scale)
+        law = Smearing.from_json(document["smearing"]) if "smearing" in document else None
+        return cls((half, most, nine), document["inflation"], document["clusters"], scale, law)
 
     def to_json(self) -> dict[str, Any]:
         """The calibration as a JSON object."""
-        return asdict(self) | {"factors": list(self.factors)}
+        document = asdict(self) | {"factors": list(self.factors)}
+        if self.smearing is None:
+            del document["smearing"]
+        return document
 
     @property
     def stretch(self) -> float:
@@ -105,19 +119,40 @@ class Calibration:
         return max(1.0, self.factors[-1] / float(ndtri(0.5 + LEVELS[-1] / 2)))
 
     def interval(
-        self, location: AnyFloats, scale: AnyFloats, level: float
+        self,
+        location: AnyFloats,
+        scale: AnyFloats,
+        level: float,
+        ecosystem: AnyIntegers | None = None,
     ) -> tuple[Floats, Floats]:
-        """Ends of the calibrated interval (...) in asinh space from members (member, ...) at one of `LEVELS`."""
+        """Ends of the calibrated interval (...) in asinh space from members (member, ...) at one of `LEVELS`.
+
+        The class, to be broadcast to (...), is asked for by a gas that comes in pulses.
+        """
+        if self.smearing is not None:
+            ends = (0.5 - level / 2, 0.5 + level / 2)
+            low, high = self.smearing.quantile(_centre(location), _given(ecosystem), ends)
+            return low, high
         half = self.factors[LEVELS.index(level)] * total_spread(location, scale)
-        centre = location.mean(axis=0, dtype=np.float64)
+        centre = _centre(location)
         return centre - half, centre + half
 
-    def apply(self, location: AnyFloats, scale: AnyFloats) -> Calibrated:
+    def apply(
+        self, location: AnyFloats, scale: AnyFloats, ecosystem: AnyIntegers | None = None
+    ) -> Calibrated:
         """Mean per member, quantiles and variance from members (member, ...) in asinh space; NaN stays NaN.
 
         The mean is retransformed with the calibrated scale: a law that is too narrow would put it too near the median.
+        A gas that comes in pulses has all three from its empirical law.
+
+        Args:
+            location: Laplace location.
+            scale: Laplace scale.
+            ecosystem: Class, to be broadcast to (...); only asked for by a gas that comes in pulses.
         """
-        centre, spread = location.mean(axis=0, dtype=np.float64), total_spread(location, scale)
+        if self.smearing is not None:
+            return self._smeared(self.smearing, location, _given(ecosystem))
+        centre, spread = _centre(location), total_spread(location, scale)
         half, most, nine = (factor * spread for factor in self.factors)
         ends = [centre + d for d in (-nine, -most, -half, 0.0, half, most, nine)]
         # The standard deviation of a normal law with the calibrated 90 % interval.
@@ -126,6 +161,15 @@ class Calibration:
             mean=mean_flux(location, scale * self.stretch, self.asinh_scale),
             quantile=_flux(np.stack(ends), self.asinh_scale),
             variance=_flux_variance(centre, deviation, self.asinh_scale),
+        )
+
+    def _smeared(self, law: Smearing, location: AnyFloats, ecosystem: AnyIntegers) -> Calibrated:
+        centre = _centre(location)
+        square = law.moment(centre, ecosystem, power=2) - law.moment(centre, ecosystem) ** 2
+        return Calibrated(
+            mean=self.asinh_scale * law.mean(location, ecosystem),
+            quantile=_flux(law.quantile(centre, ecosystem, QUANTILES), self.asinh_scale),
+            variance=self.asinh_scale**2 * np.maximum(square, 0.0),
         )
 
 
@@ -258,6 +302,16 @@ def _grouped(score: Floats, cluster: Integers, level: float) -> float:
     wanted = level * (len(counts) + 1) / len(counts)
     at = min(int(np.searchsorted(share, wanted - 1e-12)), len(score) - 1)
     return float(score[order[at]])
+
+
+def _centre(location: AnyFloats) -> Floats:
+    return np.asarray(location.mean(axis=0, dtype=np.float64))
+
+
+def _given(ecosystem: AnyIntegers | None) -> AnyIntegers:
+    if ecosystem is None:
+        raise ValueError("a calibration of pulses needs the class of every point")
+    return ecosystem
 
 
 def _flux(transformed: AnyFloats, asinh_scale: float) -> Floats:

@@ -50,7 +50,7 @@ def report_structure(structure: StructuralModel, comparison: pd.DataFrame | None
             "to": "node that is moved",
             "from": "driver that moves it",
             "lag": "months by which it is ahead",
-            "estimate": "standard deviations of the node per standard deviation of the driver",
+            "estimate": "change of the node per standard deviation of the driver [sd of the node per sd of the driver]",
             "lower": "lower end of the 90 % interval",
             "upper": "upper end of the 90 % interval",
             "natural": "the same in asinh units, or transformed units of the node, per transformed unit of the driver",

@@ -203,12 +203,15 @@ def _reversed(claim: Reversal, reversals: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _told(table: pd.DataFrame) -> Iterator[str]:
-    """One sentence per verdict that occurs."""
-    for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTABLE):
-        rows = table[table["verdict"] == verdict]
-        if len(rows):
-            told = [
-                f"{claim} ({', '.join(map(words, group['ecosystem']))})"
-                for claim, group in rows.groupby("claim", sort=False)
-            ]
-            yield f"{verdict.capitalize()}: {'; '.join(told)}."
+    """One sentence per claim: the verdict by class, and what physics expects."""
+    for claim, rows in table.groupby("claim", sort=False):
+        told = [
+            f"{verdict} in {', '.join(map(_place, rows.loc[rows['verdict'] == verdict, 'ecosystem']))}"
+            for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTABLE)
+            if (rows["verdict"] == verdict).any()
+        ]
+        yield f"Claimed: {claim}. Here: {'; '.join(told)}. Physics expects: {rows['expected'].iloc[0]}."
+
+
+def _place(ecosystem: str) -> str:
+    return "all towers together" if ecosystem == POOL else words(ecosystem)

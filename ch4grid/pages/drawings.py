@@ -8,11 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ch4grid.findings import Finding
 from ch4grid.pages.figures import words
 from ch4grid.pages.network import short
 from ch4grid.pages.plots import Estimate, Gradient, IntervalPlot, gradient, interval_plot
+from ch4grid.vocabulary import VARIABLES
+
+Values = NDArray[np.float64]
 
 # Columns that hold the value of an interval, the first that is there.
 VALUES = ("effect", "linked", "estimate", "change", "slope", "trend", "value", "share")
@@ -25,12 +29,20 @@ UNLABELLED = frozenset({"unit", "units", "status", "why", "adjustment", "blocks"
 RATE, ALLOWED = "linked", 0.05
 # How the name of a flux ends: of equations, that of the flux is drawn.
 FLUX = "_flux"
+# Drivers that the gradient takes the logarithm of.
+LOGARITHMS = frozenset({"pr", "sfcWind"})
 # All towers together.
 POOL = "pool"
 SOUND_STATUS = "estimated"
 # Letters of an axis title that the drawing has room for.
 LONGEST_UNIT = 62
+# Effects that repeat others of the same table and are not drawn.
+REPEATED = "own"
+# Half the width of a 90 % interval in standard errors.
+NORMAL_90 = 1.645
 MOST_PANELS, MOST_ROWS = 12, 36
+# Letters of the label of a row.
+LONGEST_LABEL = 38
 
 READ_INTERVALS = (
     "Points with their 90 % intervals. Filled: the interval lies on one side of the line; hollow: it holds the line, so"
@@ -38,8 +50,9 @@ READ_INTERVALS = (
 )
 READ_RATES = "Share of links found where none can be, with its 90 % interval; the line is what is allowed, 0.05."
 READ_GRADIENT = (
-    "Slope of the flux on the driver against the urban fraction, over the fractions of the towers. Dashed: where it"
-    " changes sign, with the 90 % interval of that place shaded; drawn only where a reversal may be claimed."
+    "Slope of the flux on the driver against the urban fraction, over the fractions of the towers, with its 90 % band."
+    " Where the band holds zero no direction is shown. Dashed: where it changes sign, with the 90 % interval of that"
+    " place shaded; drawn only where a reversal may be claimed."
 )
 
 
@@ -70,6 +83,8 @@ def _main(table: pd.DataFrame) -> pd.DataFrame:
     for column, value in MAIN.items():
         if column in table and (table[column] == value).any():
             table = table[table[column] == value]
+    if "effect" in table and not pd.api.types.is_numeric_dtype(table["effect"]):
+        table = table[table["effect"] != REPEATED]
     if "to" in table:
         table = table[table["to"].astype(str).str.endswith(FLUX)]
     return table
@@ -133,7 +148,7 @@ def _sound(row: pd.Series) -> bool:
 
 def _label(row: pd.Series, columns: list[str]) -> str:
     told = ", ".join(f"lag {row[c]}" if c == "lag" else words(short(str(row[c]))) for c in columns)
-    return told if len(told) <= 24 else f"{told[:23]}…"
+    return told if len(told) <= LONGEST_LABEL else f"{told[: LONGEST_LABEL - 1]}…"
 
 
 def _unit(finding: Finding, rows: pd.DataFrame, value: str) -> str:
@@ -142,7 +157,8 @@ def _unit(finding: Finding, rows: pd.DataFrame, value: str) -> str:
         return "share of the tests"
     said = next((str(rows[c].iloc[0]) for c in ("unit", "units") if c in rows), "")
     if said:
-        return f"asinh units {said}" if said.startswith("per ") else said
+        per = "per unit" if said == "per 1" else said
+        return f"asinh units {per}" if per.startswith("per ") else per
     meaning = finding.columns[value]
     unit = meaning[meaning.rfind("[") + 1 : meaning.rfind("]")] if "[" in meaning else meaning
     return unit if len(unit) <= LONGEST_UNIT else f"{unit[: LONGEST_UNIT - 1]}…"
@@ -154,15 +170,31 @@ def _gradients(finding: Finding) -> Iterator[Drawing]:
     if table.empty:
         return
     least, most = finding.attributes.get("urban_fraction", (0.0, 1.0))
-    share = np.linspace(float(least), float(most), 2)
+    share = np.linspace(float(least), float(most), 41)
     name = POOL if (table["ecosystem"] == POOL).any() else table["ecosystem"].iloc[0]
     for _, row in table[table["ecosystem"] == name].iterrows():
-        slope = float(row["nature"]) + float(row["change"]) * share
         claimed = bool(row["claimed"])
         drawn = gradient(
             share,
-            (slope, slope, slope),
-            title=short(str(row["driver"])),
+            _band(row, share),
+            title=f"{short(str(row['driver']))}, asinh units {_per(str(row['driver']))}",
             reversal=(row["reversal"], row["lower"], row["upper"]) if claimed else None,
         )
-        yield Drawing(drawn.chart.title, None, drawn, "asinh units per unit", READ_GRADIENT)
+        yield Drawing(drawn.chart.title, None, drawn, "", READ_GRADIENT)
+
+
+def _band(row: pd.Series, share: Values) -> tuple[Values, Values, Values]:
+    """Slope at urban fractions, between the ends of its 90 % interval."""
+    slope = float(row["nature"]) + float(row["change"]) * share
+    change = (float(row["change_upper"]) - float(row["change_lower"])) / 2 / NORMAL_90
+    variance = row["nature_error"] ** 2 + 2 * share * row["covariance"] + (share * change) ** 2
+    half = NORMAL_90 * np.sqrt(np.maximum(np.asarray(variance, dtype=np.float64), 0.0))
+    return slope - half, slope, slope + half
+
+
+def _per(driver: str) -> str:
+    """What a slope of the gradient is per: rain and wind are logarithms there."""
+    if driver in LOGARITHMS:
+        return "per e-fold"
+    units = VARIABLES[driver].units if driver in VARIABLES else "1"
+    return "per unit" if units == "1" else f"per {units}"

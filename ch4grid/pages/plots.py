@@ -16,8 +16,9 @@ from ch4grid.pages.figures import figure, tick
 
 Values = NDArray[np.float64]
 
-# The drawing [SVG user units]: room for the labels of rows, of the axis and around.
-WIDTH, LABELS, MARGIN = 440.0, 150.0, 16.0
+# The drawing [SVG user units]: width, room around, room for the labels of rows at least and at most, and per letter.
+WIDTH, MARGIN = 440.0, 16.0
+LABELS, MOST_LABELS, LETTER = 110.0, 236.0, 6.4
 ROW, FOOT = 24.0, 44.0
 # Points farther out than this many median interval widths are cut off at the edge rather than squeezing the rest.
 CUT = 3.0
@@ -98,11 +99,11 @@ def interval_plot(
         reference_label: What that line is.
     """
     levels = _levels(estimates, reference)
-    right = WIDTH - MARGIN
+    left, right = _room(estimates), WIDTH - MARGIN
 
     def place(value: float) -> float:
         share = (value - levels[0]) / (levels[-1] - levels[0])
-        return round(float(np.clip(LABELS + share * (right - LABELS), LABELS, right)), 1)
+        return round(float(np.clip(left + share * (right - left), left, right)), 1)
 
     rows = []
     for i, e in enumerate(estimates):
@@ -112,9 +113,9 @@ def interval_plot(
             Row(
                 e.label,
                 ROW * (i + 0.5) + 8.0,
-                place(low) if finite else LABELS,
-                place(high) if finite else LABELS,
-                place(e.value) if finite else LABELS,
+                place(low) if finite else left,
+                place(high) if finite else left,
+                place(e.value) if finite else left,
                 _style(e, reference),
                 in_words(e),
             )
@@ -128,7 +129,14 @@ def interval_plot(
         ticks=tuple(Tick(place(float(v)), tick(float(v))) for v in levels),
         reference=None if reference is None else Tick(place(reference), reference_label),
         height=ROW * len(rows) + FOOT,
+        left=left,
     )
+
+
+def _room(estimates: Sequence[Estimate]) -> float:
+    """Room for the longest label [SVG user units]."""
+    longest = max((len(e.label) for e in estimates), default=0)
+    return float(np.clip(12 + LETTER * longest, LABELS, MOST_LABELS))
 
 
 def gradient(

@@ -5,6 +5,7 @@ Same values, same bytes: no date, software name or other metadata is written.
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,8 @@ from ch4grid.pages.colour import MG_PER_DAY, STEPS, Scale, flux_scale
 WIDEST = 720
 # Antarctica has no flux worth the space.
 SOUTH = -60.0
+# Width of a character below the colour bar of a thumbnail, as a share of the bar's length.
+CHARACTER = 0.0175
 
 
 def display(flux: xr.DataArray) -> NDArray[np.float64]:
@@ -69,7 +72,8 @@ def thumbnail_png(flux: xr.DataArray, *, formula: str = "CH4", title: str = "") 
     bar = figure.add_axes((0.05, 0.115, 0.68, 0.045))
     bar.imshow(scale.palette[None, :, :], extent=(0, 1, 0, 1), aspect="auto")
     bar.set_yticks([])
-    bar.set_xticks([p for p, _ in scale.ticks], [label for _, label in scale.ticks], fontsize=8)
+    places, labels = zip(*_legible(scale.ticks), strict=True)
+    bar.set_xticks(places, labels, fontsize=8)
     bar.tick_params(length=2, pad=1)
     figure.text(
         0.985,
@@ -81,6 +85,16 @@ def thumbnail_png(flux: xr.DataArray, *, formula: str = "CH4", title: str = "") 
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
+
+
+def _legible(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Ticks from left to right whose labels leave a character free between each other."""
+    kept = [ticks[0]]
+    for place, label in ticks[1:]:
+        room = CHARACTER * (1 + (len(label) + len(kept[-1][1])) / 2)
+        if place - kept[-1][0] >= room:
+            kept.append((place, label))
+    return kept
 
 
 def _reduced(values: NDArray[np.float64]) -> NDArray[np.float64]:

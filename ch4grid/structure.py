@@ -6,7 +6,7 @@ of towers. It travels as JSON.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 FORMAT = "ch4grid-structure-1"
 POOL = "pool"
+# Clusters behind a model that does not say how many: intervals are those of the normal distribution.
+MANY = 1e6
 
 # Drivers whose causes multiply: their equations hold for the logarithm of the value, or of the floor below it
 # [kg m-2 s-1, m s-1, W m-2]. All others are taken as they are.
@@ -40,6 +42,9 @@ class StructuralModel:
         provenance: What was done. JSON values only.
         modification: Change of the flux coefficients (E + 1, P, L + 1) per unit of a static property above its mean
             at the fitted towers of the class, by name of the property.
+        draws: The coefficients in D bootstrap copies (D, E + 1, P + 1, P, L + 1), their mean the coefficients; may be
+            empty. They carry what is not known of the coefficients.
+        modification_draws: The modification in the same copies, by name (D, E + 1, P, L + 1).
     """
 
     drivers: tuple[str, ...]
@@ -50,6 +55,8 @@ class StructuralModel:
     spread: Floats
     provenance: dict[str, Any] = field(default_factory=dict)
     modification: dict[str, Floats] = field(default_factory=dict)
+    draws: Floats = field(default_factory=lambda: np.zeros(0))
+    modification_draws: dict[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         e, p = len(self.ecosystems) + 1, len(self.drivers)
@@ -59,6 +66,11 @@ class StructuralModel:
         self._shaped("spread", self.spread, (e, p + 1))
         for name, values in self.modification.items():
             self._shaped(f"modification by {name}", values, (e, p, lags))
+        if len(self.draws):
+            count = len(self.draws)
+            self._shaped("draws", self.draws, (count, e, p + 1, p, lags))
+            for name, values in self.modification_draws.items():
+                self._shaped(f"draws by {name}", values, (count, e, p, lags))
         if (self.error < 0).any() or (self.spread <= 0).any():
             raise ValueError("StructuralModel: errors must not be negative and spreads positive")
         for name in (*self.ecosystems, POOL):
@@ -94,6 +106,45 @@ class StructuralModel:
                 f"StructuralModel: no class {ecosystem!r}; expected one of {', '.join(names)}"
             )
         return names.index(ecosystem)
+
+    def copy(self, number: int) -> "StructuralModel":
+        """The model with the coefficients of a bootstrap copy, counted round; itself where it has no copies."""
+        if not len(self.draws):
+            return self
+        at = number % len(self.draws)
+        changed = {n: v[at] for n, v in self.modification_draws.items()}
+        return replace(
+            self,
+            coefficient=self.draws[at],
+            modification=changed,
+            draws=np.zeros(0),
+            modification_draws={},
+        )
+
+    def flux_effect(self, ecosystem: str) -> Floats:
+        """Change of the flux of a class in asinh space (P, L + 1) per transformed unit of each driver."""
+        e = self.index(ecosystem)
+        return np.asarray(self.coefficient[e, -1] * self._unit(e))
+
+    def flux_modification(self, ecosystem: str, name: str) -> tuple[Floats, float]:
+        """Change of `flux_effect` (P, L + 1) per unit of a static property, and the value at which there is none."""
+        e = self.index(ecosystem)
+        mean = float(self.provenance["modifiers"][name][e])
+        return np.asarray(self.modification[name][e] * self._unit(e)), mean
+
+    def _unit(self, e: int) -> Floats:
+        return np.asarray(self.spread[e, -1] / self.spread[e, :-1])[:, None]
+
+    def clusters(self, ecosystem: str, node: str) -> float:
+        """Clusters of towers behind an equation; those of the pool's where a class has none of its own.
+
+        They number as many as clusters of equal size that would weigh as much, and count as many where it is not known.
+        """
+        told = {
+            r["ecosystem"]: r for r in self.provenance.get("equations", []) if r["node"] == node
+        }
+        row = told.get(ecosystem, told.get(POOL, {}))
+        return float(row.get("clusters", MANY))
 
     def transform(self, name: str, values: Floats) -> Floats:
         """From a driver's units to the space of its equation: the logarithm for rain, wind and radiation."""
@@ -197,6 +248,13 @@ class StructuralModel:
             "modification": {n: v.round(8).tolist() for n, v in self.modification.items()},
             "provenance": self.provenance,
         }
+        if len(self.draws):
+            # of links alone, in the order of `coefficient`
+            linked = self.coefficient != 0
+            document["draws"] = self.draws[:, linked].round(8).tolist()
+            document["modification_draws"] = {
+                n: v[:, linked[:, -1]].round(8).tolist() for n, v in self.modification_draws.items()
+            }
         return json.dumps(document, sort_keys=True)
 
     @classmethod
@@ -214,7 +272,11 @@ class StructuralModel:
         arrays = {
             n: np.asarray(document[n], np.float64) for n in ("coefficient", "error", "spread")
         }
+        linked = arrays["coefficient"] != 0
+        changed = document.get("modification_draws", {})
         return cls(
+            draws=_spread_out(document.get("draws", []), linked),
+            modification_draws={n: _spread_out(v, linked[:, -1]) for n, v in changed.items()},
             drivers=tuple(document["drivers"]),
             target=document["target"],
             ecosystems=tuple(document["ecosystems"]),
@@ -224,3 +286,11 @@ class StructuralModel:
             },
             **arrays,
         )
+
+
+def _spread_out(values: list[list[float]], linked: NDArray[np.bool_]) -> Floats:
+    """Values (draw, ...) of links alone as a table (draw, *linked.shape), 0 elsewhere."""
+    out = np.zeros((len(values), *linked.shape)) if values else np.zeros(0)
+    if values:
+        out[:, linked] = values
+    return out

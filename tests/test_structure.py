@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -155,6 +157,16 @@ def test_unknown_drivers_and_classes_are_refused() -> None:
         model().lasting([])
     with pytest.raises(ValueError, match="no class 'moon'"):
         model().lasting(["tas"], "moon")
+
+
+def test_a_class_without_an_equation_has_the_clusters_of_the_pool() -> None:
+    told = [
+        {"ecosystem": "urban", "node": "ch4_flux", "clusters": 4.5},
+        {"ecosystem": "pool", "node": "ch4_flux", "clusters": 30.0},
+    ]
+    one = StructuralModel.from_json(replace(model(), provenance={"equations": told}).to_json())
+    assert [one.clusters(n, "ch4_flux") for n in ("urban", "upland", "pool")] == [4.5, 30.0, 30.0]
+    assert model().clusters("urban", "ch4_flux") > 1e5
 
 
 def test_json_of_another_format_is_refused() -> None:

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.causal.hull import outside
+from ch4grid.causal.intervals import interval
 from ch4grid.causal.monthly import Towers, by_month, towers
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.findings import Check, Finding
@@ -22,7 +23,6 @@ from ch4grid.vocabulary import FLUX_UNITS, GASES
 
 Floats = NDArray[np.float64]
 
-INTERVAL = (0.05, 0.95)
 # Copies drawn from the standard errors where none of the bootstrap are given.
 DRAWS = 200
 
@@ -83,12 +83,16 @@ def counterfactual(
     )
     groups = {n: data.ecosystems == n for n in structure.ecosystems}
     groups[POOL] = np.ones(len(data.ecosystems), dtype=bool)
-    low, high = np.quantile(samples, INTERVAL, axis=0)
+    clusters = {n: structure.clusters(n, structure.target) for n in groups}
+    low, high = _site_intervals(samples, data, clusters)
     fields = {"measured": measured, "flux": flux, "lower": low, "upper": high}
     out: dict[str, Any] = {
         n: (("site", "time"), v, {"units": FLUX_UNITS}) for n, v in fields.items()
     }
-    classes = [_class_change(measured, flux, samples, blank, rows) for rows in groups.values()]
+    classes = [
+        _class_change(measured, flux, samples, blank, rows, clusters[n])
+        for n, rows in groups.items()
+    ]
     out |= {
         n: ("ecosystem", np.array(v), {"units": FLUX_UNITS if "change" in n else "1"})
         for n, v in zip(CLASS_COLUMNS, zip(*classes, strict=True), strict=True)
@@ -224,12 +228,24 @@ def _site_spread(data: Towers, structure: StructuralModel) -> Floats:
     return np.where(np.isfinite(own), own, structure.spread[rows, :-1])
 
 
+def _site_intervals(
+    samples: Floats, data: Towers, clusters: Mapping[str, float]
+) -> tuple[Floats, Floats]:
+    """Intervals (site, time) as wide as the clusters of each site's class ask for."""
+    low, high = (np.full(samples.shape[1:], np.nan) for _ in range(2))
+    for name in np.unique(data.ecosystems):
+        here = data.ecosystems == name
+        low[here], high[here] = interval(samples[:, here], clusters.get(str(name), clusters[POOL]))
+    return low, high
+
+
 def _class_change(
     measured: Floats,
     flux: Floats,
     samples: Floats,
     blank: NDArray[np.bool_],
     rows: NDArray[np.bool_],
+    clusters: float,
 ) -> tuple[float, float, float, int, int]:
     """Mean change over the months that stay, its interval, months measured and months blanked."""
     there = np.isfinite(measured[rows])
@@ -238,7 +254,7 @@ def _class_change(
     if not ok.any():
         return np.nan, np.nan, np.nan, months, blanked
     change = float((flux[rows] - measured[rows])[ok].mean())
-    low, high = np.quantile((samples[:, rows] - measured[rows])[:, ok].mean(axis=1), INTERVAL)
+    low, high = interval((samples[:, rows] - measured[rows])[:, ok].mean(axis=1), clusters)
     return change, float(low), float(high), months, blanked
 
 

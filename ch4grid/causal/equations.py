@@ -26,6 +26,7 @@ class Equation:
         count: Rows (U).
         sites: Sites with rows.
         freedom: Share of the degrees of freedom that cycles and trends removed before left over.
+        memory: What removing cycles and trends took from `moment` where the response remembers itself (U, k).
     """
 
     gram: Floats
@@ -34,6 +35,7 @@ class Equation:
     count: Floats
     sites: int
     freedom: float
+    memory: Floats
 
     @property
     def rows(self) -> int:
@@ -101,7 +103,7 @@ def rows(regressors: Sequence[Floats], response: Floats, design: Floats) -> Rows
         design: Regressors of the cycle and trend (time, q).
     """
     stack = np.stack([*regressors, response], axis=-1)
-    ok = np.isfinite(stack).all(axis=-1)
+    ok = np.asarray(np.isfinite(stack).all(axis=-1), dtype=np.bool_)
     ok[ok.sum(axis=1) < 2 * design.shape[1]] = False
     site, time = np.nonzero(ok)
     left = stack[ok]
@@ -122,10 +124,11 @@ def equation(rows: Rows, blocks: NDArray[np.int64], number: int) -> Equation:
     return Equation(
         gram=gram,
         moment=moment,
-        square=np.bincount(block, rows.y**2, minlength=number),
+        square=np.bincount(block, rows.y**2, minlength=number).astype(np.float64),
         count=np.bincount(block, minlength=number).astype(np.float64),
         sites=len(np.unique(rows.site)),
         freedom=max(0.1, 1 - (rows.removed + k) / max(len(rows.y), 1)),
+        memory=np.zeros_like(moment),
     )
 
 
@@ -133,9 +136,9 @@ def solve(equation: Equation) -> Solution:
     """Least squares with standard errors robust to blocks (Liang and Zeger 1986, Biometrika 73, 13)."""
     gram, moment = equation.gram.sum(axis=0), equation.moment.sum(axis=0)
     ridged, ridge = _ridged(gram)
-    b = np.linalg.solve(ridged, moment)
+    b = np.linalg.solve(ridged, moment + equation.memory.sum(axis=0))
     bread = np.linalg.inv(ridged)
-    score = equation.moment - equation.gram @ b
+    score = equation.moment + equation.memory - equation.gram @ b
     blocks = max(equation.blocks, 2)
     meat = score.T @ score * blocks / (blocks - 1) / equation.freedom
     covariance = bread @ meat @ bread
@@ -152,15 +155,29 @@ def solve(equation: Equation) -> Solution:
 
 
 def resolve(equation: Equation, counts: Floats) -> Floats:
-    """Coefficients (draw, k) when block u counts `counts` (draw, U) times."""
+    """Coefficients (draw, k) when block u counts `counts` (draw, U) times.
+
+    Their scatter is widened by the degrees of freedom that cycles and trends took: what is left over by the rows is
+    smaller than the noise by as much.
+    """
+    counts = _held(equation, counts)
     grams = np.tensordot(counts, equation.gram, axes=1)
-    moments = counts @ equation.moment
+    moments = counts @ (equation.moment + equation.memory)
     ridged = np.stack([_ridged(gram)[0] for gram in grams])
-    try:
-        return np.asarray(np.linalg.solve(ridged, moments[..., None])[..., 0])
-    except np.linalg.LinAlgError:  # a draw that holds no block of the class: nothing is known of it
-        inverse = np.linalg.pinv(ridged, hermitian=True)
-        return np.asarray((inverse @ moments[..., None])[..., 0])
+    samples = np.linalg.solve(ridged, moments[..., None])[..., 0]
+    centre = solve(equation).coefficient
+    return np.asarray(centre + (samples - centre) / np.sqrt(equation.freedom))
+
+
+def _held(equation: Equation, counts: Floats) -> Floats:
+    """The draws; one that holds no block of the equation, of which it says nothing, is drawn among its blocks alone."""
+    there = np.flatnonzero(equation.count)
+    empty = np.flatnonzero(counts[:, there].sum(axis=1) == 0)
+    if not len(empty):
+        return counts
+    filled = counts.copy()
+    filled[np.ix_(empty, there)] = draws(len(there), len(empty), seed=len(there))
+    return filled
 
 
 def draws(number: int, count: int, seed: int) -> Floats:

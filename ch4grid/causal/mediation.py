@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ch4grid.causal.anomalies import departures
 from ch4grid.causal.equations import equation, rows, solve
 from ch4grid.causal.expert import admissible
+from ch4grid.causal.intervals import interval, reach
 from ch4grid.causal.monthly import Towers, towers
 from ch4grid.causal.ordering import forced
 from ch4grid.causal.structural import estimate_structure
@@ -29,9 +30,6 @@ from ch4grid.vocabulary import GASES, VARIABLES
 Floats = NDArray[np.float64]
 
 EFFECTS = ("total", "direct", "indirect", "own")
-INTERVAL = (0.05, 0.95)
-# Two-sided 90 % quantile of the normal distribution.
-Z90 = 1.6448536269514722
 LEVEL = 0.05
 
 # Variables computed from others: what runs through them is arithmetic.
@@ -236,7 +234,8 @@ def _table(
     told: Mapping[str, Any],
 ) -> pd.DataFrame:
     value = effects(model, ecosystem, treatment, mediator)
-    low, high = np.nanquantile(samples, INTERVAL, axis=0)
+    steady = ~np.isnan(samples[:, 0])
+    low, high = interval(samples[steady] if steady.any() else samples, told["clusters"])
     e = model.index(ecosystem)
     t, m = model.drivers.index(treatment), model.drivers.index(mediator)
     freedom = told["effective_rows"] - told["causes"] - 1
@@ -246,7 +245,7 @@ def _table(
     near = max(0.0, low[2], -high[2]) * unit
     sensitivity = {
         "robustness": min(robustness(v, freedom) for v in links),
-        "robustness_limit": min(robustness(v, freedom, Z90) for v in links),
+        "robustness_limit": min(robustness(v, freedom, reach(told["clusters"])) for v in links),
         "e_value": e_value(value[2] * unit),
         "e_value_limit": e_value(near),
     }
@@ -262,6 +261,7 @@ def _table(
             "share": value[k] / value[0] if value[0] else np.nan,
             **(sensitivity if name == "indirect" else dict.fromkeys(sensitivity, np.nan)),
             "sites": told["sites"],
+            "clusters": told["clusters"],
             "rows": told["rows"],
             "effective_rows": told["effective_rows"],
         }
@@ -336,6 +336,7 @@ def report_mediation(results: Sequence[Mediation]) -> Finding:
             "e_value": "risk ratio by which a confounder must move both to explain the indirect effect away",
             "e_value_limit": "the same for the end of the interval nearest to none; 1 if that includes none",
             "sites": "towers in the flux equation",
+            "clusters": "clusters of equal size that would weigh as much as theirs; they set the width of intervals",
             "rows": "months in the flux equation",
             "effective_rows": "independent months that would give the same standard errors",
         },

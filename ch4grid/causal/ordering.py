@@ -70,9 +70,9 @@ def forced(graph: CausalGraph, links: Sequence[tuple[str, str]], threshold: floa
 
 def _cycle(now: NDArray[np.bool_]) -> list[int]:
     """Nodes of one cycle of the links (to, from), each the cause of the next; empty when there is none."""
-    left = np.ones(len(now), dtype=bool)
+    left = np.ones(len(now), dtype=np.bool_)
     while True:
-        caused = (now & left[:, None] & left).any(axis=1)
+        caused = np.asarray((now & left[:, None] & left).any(axis=1), dtype=np.bool_)
         if (caused == left).all():
             break
         left = caused

@@ -13,6 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.causal.equations import Equation, Rows, Solution, draws, equation, resolve, rows, solve
+from ch4grid.causal.intervals import effective_clusters
+from ch4grid.causal.memory import remembered
 from ch4grid.causal.monthly import HARMONICS, MIN_COVERAGE, Towers, towers
 from ch4grid.causal.ordering import Term, causes, terms
 from ch4grid.errors import InputError
@@ -114,7 +116,8 @@ def estimate_structure(
         spread=raw.spread,
         modification=raw.modification,
         provenance={
-            "method": "least squares per node given its causes, classes partially pooled, bootstrap of blocks",
+            "method": "least squares per node given its causes, memory corrected for short records, classes "
+            "partially pooled, bootstrap of blocks",
             "threshold": threshold,
             "harmonics": HARMONICS,
             "min_coverage": MIN_COVERAGE,
@@ -199,7 +202,9 @@ class _Raw:
         if self.empty[e, to]:
             return
         number = self.counts.shape[1]
-        local = equation(used, data.blocks[members], number)
+        own = {k: link.lag for k, link in enumerate(kept) if link.driver == to}
+        blocks = data.blocks[members]
+        local = remembered(equation(used, blocks, number), used, blocks, data.design, own)
         solution, samples = solve(local), resolve(local, self.counts)
         for k, link in enumerate(kept):
             at = (e, to, link.driver, link.lag)
@@ -212,7 +217,13 @@ class _Raw:
                 share = _shrinkage(solution.coefficient[k], solution.error[k])
                 self.modification[name][place] = share * solution.coefficient[k]
                 self.modified[name][(slice(None), *place)] = share * samples[:, k]
-        self.told.append(_told(self.names[e], self.nodes[to], local, solution, used, len(kept)))
+        clusters = effective_clusters(data.clusters[members][used.site])
+        told = _told(local, solution, used)
+        self.told.append(
+            {"ecosystem": self.names[e], "node": self.nodes[to], "causes": len(kept)}
+            | {"clusters": round(clusters, 2)}
+            | told
+        )
 
     def _measured(
         self, data: Towers, e: int, to: int, members: NDArray[np.intp], links: Sequence[Term]
@@ -307,18 +318,13 @@ def _mean(values: Floats) -> float:
     return float(ok.mean()) if len(ok) else float("nan")
 
 
-def _told(
-    ecosystem: str, node: str, local: Equation, solution: Solution, used: Rows, causes: int
-) -> dict[str, Any]:
+def _told(local: Equation, solution: Solution, used: Rows) -> dict[str, Any]:
     """What was fitted and what is left over, as JSON values."""
     left = used.y - used.x @ solution.coefficient
     next_one = (np.diff(used.site) == 0) & (np.diff(used.time) == 1)
     pairs = left[:-1][next_one], left[1:][next_one]
     memory = float(np.corrcoef(*pairs)[0, 1]) if next_one.sum() > 2 else 0.0
     return {
-        "ecosystem": ecosystem,
-        "node": node,
-        "causes": causes,
         "sites": local.sites,
         "blocks": local.blocks,
         "rows": local.rows,

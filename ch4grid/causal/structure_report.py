@@ -5,13 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from ch4grid.causal.intervals import reach
 from ch4grid.causal.nonlinear import told
 from ch4grid.findings import Check, Finding
 from ch4grid.structure import POOL, StructuralModel
 from ch4grid.vocabulary import GASES
 
-# Half the width of a 90 % interval in standard errors.
-Z90 = 1.6448536269514722
 # Residuals that remember more than this from month to month hide a cause, or a longer lag.
 LARGEST_MEMORY = 0.4
 # Boosted trees must explain this much more of the variance out of cluster before lines are said not to suffice.
@@ -64,8 +63,6 @@ def report_structure(structure: StructuralModel, comparison: pd.DataFrame | None
         limits=(
             "Classes without an equation of their own take that of all towers.",
             "Coefficients are consistent with the graph; they are effects only if it holds all common causes.",
-            "A driver's memory of itself is estimated too small where towers have few years: cycle and trend of every "
-            "tower are removed from the same months.",
             _absences(structure),
         ),
         attributes={k: v for k, v in structure.provenance.items() if k != "equations"},
@@ -73,10 +70,11 @@ def report_structure(structure: StructuralModel, comparison: pd.DataFrame | None
 
 
 def coefficients(structure: StructuralModel) -> pd.DataFrame:
-    """All coefficients that are not zero, one row each, with intervals of 1.64 standard errors."""
+    """All coefficients that are not zero, one row each, with intervals as wide as few clusters ask for."""
     found = []
     for e, name in enumerate((*structure.ecosystems, POOL)):
         for to, node in enumerate(structure.nodes):
+            half = reach(structure.clusters(name, node))
             for i, driver in enumerate(structure.drivers):
                 for lag in range(structure.max_lag + 1):
                     value = float(structure.coefficient[e, to, i, lag])
@@ -90,8 +88,8 @@ def coefficients(structure: StructuralModel) -> pd.DataFrame:
                                 "from": driver,
                                 "lag": lag,
                                 "estimate": value,
-                                "lower": value - Z90 * error,
-                                "upper": value + Z90 * error,
+                                "lower": value - half * error,
+                                "upper": value + half * error,
                                 "natural": value * unit,
                             }
                         )

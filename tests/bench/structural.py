@@ -27,12 +27,12 @@ from ch4grid.twin.causes import (
     DRIVERS,
     FLUX_CAUSES,
     RESPONSE_UNIT,
-    TARGET,
     effect,
     lasting_response,
 )
 from ch4grid.vocabulary import ECOSYSTEMS
 
+TARGET = "ch4_flux"
 MEDIATORS = ("tsl", "evi", "mrsos")
 WARMING = {"tas": 2.0}
 

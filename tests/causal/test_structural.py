@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ch4grid.causal.equations import draws, equation, resolve, rows, solve
+from ch4grid.causal.intervals import effective_clusters, interval, reach, tail
+from ch4grid.causal.memory import remembered
 from ch4grid.causal.nonlinear import compare
 from ch4grid.causal.ordering import causes, forced
 from ch4grid.causal.structural import estimate_structure, fit_structure
@@ -23,7 +25,7 @@ from ch4grid.graph import CausalGraph
 from ch4grid.stores import Workspace
 from ch4grid.structure import StructuralModel
 from ch4grid.twin import Twin, laboratory, true_graph
-from ch4grid.twin.causes import DRIVERS, FLUX_CAUSES, RESPONSE_UNIT, lag_matrices
+from ch4grid.twin.causes import DRIVER_CAUSES, DRIVERS, FLUX_CAUSES, RESPONSE_UNIT, lag_matrices
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
 DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -121,10 +123,105 @@ def test_resampling_counts_give_the_regression_of_the_resampled_rows() -> None:
     used = rows([x], y, np.ones((24, 1)))
     counts = draws(6, 3, seed=1)
     again = resolve(equation(used, blocks, 6), counts)
-    weight = counts[:, used.site]
-    expected = (weight * used.x[:, 0] * used.y).sum(1) / (weight * used.x[:, 0] ** 2).sum(1)
-    np.testing.assert_allclose(again[:, 0], expected)
+    weight = np.concatenate([counts, np.ones((1, 6))])[:, used.site]
+    slopes = (weight * used.x[:, 0] * used.y).sum(1) / (weight * used.x[:, 0] ** 2).sum(1)
+    # 6 means and one slope are taken from 144 rows
+    widened = slopes[-1] + (slopes[:-1] - slopes[-1]) / np.sqrt(1 - 7 / 144)
+    np.testing.assert_allclose(again[:, 0], widened)
     assert (counts.sum(axis=1) == 6).all()
+
+
+def test_a_draw_without_rows_of_a_class_says_what_those_rows_say() -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(1, 24)), rng.normal(size=(1, 24))
+    used = rows([x], y, np.ones((24, 1)))
+    local = equation(used, np.full((1, 24), 7), 50)
+    counts = draws(50, 40, seed=0)
+    assert (counts[:, 7] == 0).any()
+    np.testing.assert_allclose(resolve(local, counts)[:, 0], solve(local).coefficient[0])
+
+
+def remembering(memory: float, sites: int, months: int) -> np.ndarray:
+    """Series (site, time) that remember the share `memory` of the month before."""
+    rng = np.random.default_rng(months)
+    series = rng.normal(size=(sites, months))
+    series[:, 0] /= np.sqrt(1 - memory**2)
+    for t in range(1, months):
+        series[:, t] += memory * series[:, t - 1]
+    return series
+
+
+def memories(series: np.ndarray, design: np.ndarray) -> tuple[float, float]:
+    """Memory by least squares, and as corrected."""
+    past = np.concatenate([np.full((len(series), 1), np.nan), series[:, :-1]], axis=1)
+    used = rows([past], series, design)
+    blocks = np.tile(np.arange(len(series))[:, None], series.shape[1])
+    local = equation(used, blocks, len(series))
+    corrected = remembered(local, used, blocks, design, {0: 1})
+    return float(solve(local).coefficient[0]), float(solve(corrected).coefficient[0])
+
+
+@pytest.mark.parametrize("memory", [-0.3, 0.0, 0.35, 0.7])
+def test_the_memory_of_short_records_is_that_planted(memory: float) -> None:
+    time = np.arange(60.0)
+    waves = [f(2 * np.pi * k * time / 12) for k in (1, 2) for f in (np.sin, np.cos)]
+    design = np.stack([np.ones(60), time / 60, *waves], axis=1)
+    series = remembering(memory, 400, 60)
+    series[np.random.default_rng(1).random(series.shape) < 0.1] = np.nan
+    plain, corrected = memories(series, design)
+    assert plain < memory - 0.02
+    assert corrected == pytest.approx(memory, abs=0.015)
+
+
+def test_the_memory_of_long_records_stays_as_it_is() -> None:
+    plain, corrected = memories(remembering(0.35, 4, 3000), np.ones((3000, 1)))
+    assert 0 < corrected - plain < 0.001
+
+
+def test_what_a_mean_takes_from_a_memory_is_what_nickell_says() -> None:
+    months = 24
+    series = remembering(0.5, 30, months + 1)
+    past = np.concatenate([np.full((30, 1), np.nan), series[:, :-1]], axis=1)
+    blocks, design = np.zeros((30, months + 1), dtype=np.int64), np.ones((months + 1, 1))
+    used = rows([past], series, design)
+    found = remembered(equation(used, blocks, 1), used, blocks, design, {0: 1})
+    memory = float(solve(found).coefficient[0])
+    shocks = ((used.y - memory * used.x[:, 0]) ** 2).sum() / (30 * months - 30 - 1)
+    taken = (months - 1 - months * memory + memory**months) / (months * (1 - memory) ** 2)
+    assert found.memory.sum() == pytest.approx(30 * shocks * taken, rel=1e-6)
+
+
+def test_drivers_remember_as_much_as_planted(model: StructuralModel) -> None:
+    for name in ("tas", "tsl", "mrsos", "evi", "ps"):
+        planted = next(c.size for c in DRIVER_CAUSES[name] if c.driver == name)
+        i = DRIVERS.index(name)
+        found = model.coefficient[model.index("pool"), i, i, 1]
+        assert found == pytest.approx(planted, abs=0.03), name
+
+
+def test_intervals_of_few_clusters_hold_the_truth_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(7)
+    values = rng.normal(size=(1000, 6))
+    samples = rng.multinomial(6, np.full(6, 1 / 6), size=1000) @ values.T / 6
+    narrow = np.quantile(samples, (0.05, 0.95), axis=0)
+    wide = interval(samples, 6)
+    covered = [float(((low < 0) & (high > 0)).mean()) for low, high in (narrow, wide)]
+    assert covered[0] < 0.83
+    assert covered[1] == pytest.approx(0.9, abs=0.03)
+
+
+@given(st.integers(2, 200))
+def test_more_clusters_give_narrower_intervals(clusters: int) -> None:
+    assert 1.6448 < reach(clusters + 1) < reach(clusters)
+    assert tail(clusters) < tail(clusters + 1) < 0.05
+    assert reach(1.0) == reach(2.0)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=20))
+def test_unequal_clusters_count_as_fewer(sizes: list[int]) -> None:
+    found = effective_clusters(np.repeat(np.arange(len(sizes)), sizes))
+    assert 1 - 1e-9 <= found <= len(sizes) + 1e-9
+    assert effective_clusters(np.repeat(np.arange(len(sizes)), 3)) == pytest.approx(len(sizes))
 
 
 def test_collinear_causes_share_their_effect_and_are_told() -> None:

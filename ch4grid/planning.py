@@ -34,6 +34,8 @@ PROCESS_BYTES = 550_000_000
 DENSITY_COPIES = 5
 AREA_COPIES = 9
 
+# Rule by which the flux answers changed drivers by structural equations.
+EQUATIONS = "structural-equations-1"
 # Rule by which a scenario leaves cells out: cell-months that its drivers take out of the area of applicability.
 BLANKING = 1
 
@@ -264,9 +266,11 @@ def _parts(recipe: Recipe, scenario: str, model: str) -> dict[str, str]:
 
 
 def _scenario_digest(recipe: Recipe, scenario: str) -> str:
-    """Digest of what a scenario changes, with the rule for what lies beyond the training where it changes anything."""
-    told = recipe.resolved()["scenarios"][scenario]
-    return sha256_json([told, BLANKING] if recipe.scenarios[scenario].changes else told)
+    """Digest of what a scenario changes and of the rules for what lies beyond the training and for the response."""
+    told, asked = recipe.resolved()["scenarios"][scenario], recipe.scenarios[scenario]
+    if not asked.changes:
+        return sha256_json(told)
+    return sha256_json([told, BLANKING, *((EQUATIONS,) if asked.by_equations else ())])
 
 
 def _year(year: int, owed: bool, listed: bool) -> YearPlan:

@@ -75,8 +75,8 @@ def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device:
     recipe, checkpoint = assembly.recipe, Checkpoint.load(folder)
     grid = recipe.product_grid
     scenario = recipe.scenarios[todo.scenario]
-    if scenario.propagate:
-        able(checkpoint.structure, scenario)
+    if scenario.propagate or scenario.by_equations:
+        able(checkpoint.structure, scenario, checkpoint.meta.get("structure", ""))
     areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
     areas = areas.assign(ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], scenario))
     spec = _spec(recipe, todo, checkpoint, areas)

@@ -17,7 +17,7 @@ import xarray as xr
 
 from ch4grid import __version__, budgets, catalog, cube, ledger, pages
 from ch4grid.recipe import Recipe
-from ch4grid.scenarios import followers
+from ch4grid.scenarios import followers, response_in_words
 from ch4grid.stores import Workspace, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,13 @@ SCENARIO_LIMITS = (
     "Cells that the change takes out of what the towers cover are left out: totals of the two cubes do not compare, "
     "the paired difference over the cells that both have does.",
 )
-# Packages whose version can change a value.
+# What besides no scenario shows by the way in which the flux answers changed drivers.
+RESPONSE_LIMITS = {
+    "structural": "The flux equations are straight lines in asinh space, fitted to departures from the mean year: a "
+    "lasting change is taken to act like a passing one, and what has no link in the causal graph does not act.",
+    "model": "The model is fitted to predict and may read one cause through another that moves with it, so it can "
+    "answer the change of a single driver too weakly.",
+}
 # What a product of a gas must not be used for besides.
 GAS_LIMITS: dict[str, tuple[str, ...]] = {
     "ch4": (
@@ -53,6 +59,7 @@ GAS_LIMITS: dict[str, tuple[str, ...]] = {
         "Urban and paddy fluxes overlap with the sectors of inventories; do not add them up.",
     ),
 }
+# Packages whose version can change a value.
 SOFTWARE = ("torch", "torch-geometric", "tigramite", "numpy", "xarray", "zarr")
 
 
@@ -306,6 +313,7 @@ def scenario_attributes(recipe: Recipe, name: str, checkpoint: "Checkpoint") -> 
     return {
         "scenario_changes": "; ".join(scenario.in_words()),
         "scenario_consequences": _consequences(recipe, name, checkpoint),
+        "scenario_response": response_in_words(scenario, checkpoint.structure, checkpoint.drivers),
     }
 
 
@@ -327,16 +335,21 @@ def _change(
 ) -> pages.Change | None:
     """What the page of a scenario says besides; None for history."""
     name = store.stem
-    if not recipe.scenarios[name].changes:
+    scenario = recipe.scenarios[name]
+    if not scenario.changes:
         return None
     told = json.loads(product.attrs.get(cube.OUTSIDE_TRAINING, "{}"))
     found = paired(store, recipe)
     return pages.Change(
-        changed=recipe.scenarios[name].in_words(),
+        changed=scenario.in_words(),
         follows=_consequences(recipe, name, checkpoint),
+        response=response_in_words(scenario, checkpoint.structure, checkpoint.drivers),
         left_out={int(y): v for y, v in told.items()},
         difference=found,
-        limits=SCENARIO_LIMITS,
+        limits=(
+            *SCENARIO_LIMITS,
+            *([RESPONSE_LIMITS[scenario.response]] if scenario.forced else []),
+        ),
     )
 
 

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.causal import Discovery, discover
+from ch4grid.causal.answering import fit_or_tell
 from ch4grid.errors import InputError
 from ch4grid.graph import CausalGraph
 from ch4grid.models.checkpoint import Applicability, Checkpoint, applicability_rows
@@ -22,7 +23,6 @@ from ch4grid.models.magnitude import Moments, fit_magnitude
 from ch4grid.models.samples import Points, Scaler, Targets, class_codes, predictor_names
 from ch4grid.models.spatial import Places, distance_km
 from ch4grid.smearing import crossed
-from ch4grid.structure import StructuralModel
 from ch4grid.uncertainty import Calibration, mean_distance_of, threshold
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
@@ -131,11 +131,19 @@ def fit(
     checkpoints = _fit_parts(ensemble, parts, [model.members] + [fold_members] * folds, mapper)
     predicted = _out_of_fold(ensemble, checkpoints[1:], parts[1:])
     calibration, skill = _judge(ensemble, predicted, f"{folds}-fold leave-clusters-out")
+    structure, told = fit_or_tell(
+        ensemble.series,
+        checkpoints[0].graph,
+        flux=gas.flux,
+        seed=seed,
+        draws=model.members,
+    )
     return replace(
         checkpoints[0],
         calibration=calibration.to_json(),
         skill=(skill,),
-        structure=_structure(ensemble, checkpoints[0].graph),
+        structure=structure,
+        meta=checkpoints[0].meta | {"structure": told},
     )
 
 
@@ -343,16 +351,6 @@ def static_importance(
     )
     size = np.abs(ridge[:, : len(scaler.statics)]).sum(axis=0, dtype=np.float64)
     return np.asarray(np.clip(size / max(size.max(initial=0.0), 1e-12), LEAST_WEIGHT, 1.0))
-
-
-def _structure(ensemble: Ensemble, graph: CausalGraph) -> StructuralModel | None:
-    """Equations of the drivers at the towers of the discovery; None for too few, which only `propagate` minds."""
-    from ch4grid.causal.structural import fit_structure
-
-    try:
-        return fit_structure(ensemble.series, graph, flux=ensemble.gas.flux, seed=ensemble.seed)
-    except (InputError, np.linalg.LinAlgError):
-        return None
 
 
 def _applicability(task: FitTask) -> Applicability:

@@ -56,9 +56,12 @@ def fitted():
 
 
 def structural_model(names, links):
-    """A structural model with these links (to, from, lag) in every class and pooled."""
+    """A structural model with these links (to, from, lag) in every class and pooled, and two draws of it."""
     coefficient = np.zeros((len(ECOSYSTEMS) + 1, len(names) + 1, len(names), 2))
     for (to, source, lag), size in links.items():
-        coefficient[:, names.index(to), names.index(source), lag] = size
+        coefficient[:, (*names, "ch4_flux").index(to), names.index(source), lag] = size
     spread = np.ones(coefficient.shape[:2])
-    return StructuralModel(names, "ch4_flux", ECOSYSTEMS, coefficient, 0 * coefficient, spread)
+    draws = np.stack([0.8 * coefficient, 1.2 * coefficient])
+    return StructuralModel(
+        names, "ch4_flux", ECOSYSTEMS, coefficient, 0 * coefficient, spread, draws=draws
+    )

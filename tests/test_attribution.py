@@ -27,7 +27,7 @@ from ch4grid.stores import Workspace
 
 SCENARIOS = {
     "historical": {},
-    "warmer": {"add": {"tas": 2.0}},
+    "warmer": {"add": {"tas": 2.0}, "response": "model"},
     "both": {"do": {"tas": 1.0, "mrsos": -2.0, "ps": 100.0}, "drain": 0.2},
     "followed": {"do": {"pr": {"times": 0.9}}, "propagate": True},
     "nothing": {},
@@ -120,7 +120,12 @@ def test_rounding_is_dealt_and_more_than_rounding_is_refused() -> None:
 def inputs(folder: Path) -> Workspace:
     """The files of the planted recipe; soil water follows rain by the checkpoint's structural model."""
     workspace = write_inputs(folder)
-    links = {("mrsos", "pr", 0): 0.5, ("mrsos", "mrsos", 1): 0.4}
+    links = {
+        ("mrsos", "pr", 0): 0.5,
+        ("mrsos", "mrsos", 1): 0.4,
+        ("ch4_flux", "tas", 0): 0.3,
+        ("ch4_flux", "mrsos", 1): 0.2,
+    }
     structure = structural_model(("mrsos", "pr", "ps", "tas"), links)
     replace(fitted(), structure=structure).save(folder / "model")
     return workspace

@@ -15,7 +15,7 @@ from ch4grid import inference
 from ch4grid.cube.block import cell_block, check_block
 from ch4grid.drivers.kept import keep
 from ch4grid.grid import Grid
-from ch4grid.inference import Region, predict_region
+from ch4grid.inference import Region, predict_region, prediction
 from ch4grid.models.checkpoint import Applicability
 from ch4grid.scenarios import Scenario
 from ch4grid.testing import CLIMATE, drivers
@@ -213,14 +213,14 @@ def test_the_cut_into_tiles_changes_nothing_beyond_rounding(
 def test_the_order_of_the_pairs_changes_nothing_beyond_rounding(
     region: Region, whole: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_order = inference._chunks
+    in_order = prediction._chunks
 
     def shuffled(fraction, pairs):
         ((ecosystem, row, column),) = in_order(fraction, 10**6)
         order = np.random.default_rng(0).permutation(len(row))
         yield ecosystem[order], row[order], column[order]
 
-    monkeypatch.setattr(inference, "_chunks", shuffled)
+    monkeypatch.setattr(prediction, "_chunks", shuffled)
     again = predict_region(fitted(), region, gas=GAS)
     for name in LAWS:
         close(again[name], whole[name])
@@ -352,7 +352,7 @@ def test_a_scenario_leaves_out_what_it_takes_out_of_the_training_and_nothing_els
     region = region_of(tmp_path, cube, made_up_areas())
     history = predict_region(Echo(), region, gas=GAS)
     # to 101000 Pa everywhere, which is outside as well; beyond that a place was strange before
-    warmer = replace(region, scenario=Scenario(add={"ps": 6000.0}))
+    warmer = replace(region, scenario=Scenario(add={"ps": 6000.0}, response="model"))
     flux = predict_region(Echo(), warmer, gas=GAS)
     present = (history["ecosystem_fraction"] > 0).any("ecosystem").values
     left = flux["quality_flag"].values == QUALITY_FLAGS["intervention_outside_training"]
@@ -376,7 +376,7 @@ def test_a_blanked_block_keeps_the_identities_and_its_reason(
 ) -> None:
     cube, _ = strange_places(cube, 3)
     region = region_of(tmp_path, cube, made_up_areas())
-    warmer = replace(region, scenario=Scenario(add={"ps": 6000.0}))
+    warmer = replace(region, scenario=Scenario(add={"ps": 6000.0}, response="model"))
     flux = predict_region(Echo(), warmer, gas=GAS)
     whole_grid = (slice(0, GRID.shape[0]), slice(0, GRID.shape[1]))
     block = cell_block(flux, GRID, whole_grid)
@@ -400,7 +400,8 @@ def test_densities_are_those_of_the_product(region: Region, whole: xr.Dataset) -
     drivers = inference.given(fitted(), region)
     statics = inference.tiled(region.normals, region)
     present = (whole["ecosystem_fraction"] > 0).any("time").values
-    found = inference.densities(fitted(), drivers, statics, present, gas=GAS)
+    law = inference.laws(fitted(), drivers, statics, present)
+    found = inference.densities(fitted(), law, statics, present, gas=GAS)
     there = whole[DENSITY].notnull().values
     np.testing.assert_array_equal(found[there], whole[DENSITY].values[there])
 
@@ -410,9 +411,7 @@ def test_a_driver_that_is_no_cause_of_a_class_moves_nothing(region: Region) -> N
     statics = inference.tiled(region.normals, region)
     present = np.ones((len(ECOSYSTEMS), *GRID.shape), dtype=bool)
     before, after = (
-        inference.densities(
-            fitted(), drivers.assign(ps=drivers["ps"] + s), statics, present, gas=GAS
-        )
+        inference.laws(fitted(), drivers.assign(ps=drivers["ps"] + s), statics, present)
         for s in (0.0, 500.0)
     )
     assert all("ps" not in fitted().causes(k) for k in range(len(ECOSYSTEMS)))

@@ -20,6 +20,7 @@ from ch4grid.stores import Workspace
 SCENARIOS = {
     "historical": {},
     "warmer": {"do": {"tas": 2.0}},
+    "predicted": {"do": {"tas": 2.0}, "response": "model"},
     "hot": {"do": {"tas": 20.0}},
     "followed": {"do": {"pr": {"times": 0.9}}, "propagate": True},
     "drained": {"drain": 0.1},
@@ -32,7 +33,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """History and every scenario of 2001; the planted model sees half of its towers as strange."""
     folder = tmp_path_factory.mktemp("made")
     workspace = write_inputs(folder)
-    structure = structural_model(("mrsos", "pr", "ps", "tas"), {("mrsos", "pr", 0): 0.5})
+    links = {("mrsos", "pr", 0): 0.5, ("ch4_flux", "tas", 0): 0.3, ("ch4_flux", "mrsos", 1): 0.2}
+    structure = structural_model(("mrsos", "pr", "ps", "tas"), links)
     replace(fitted(), structure=structure).save(folder / "model")
     for name in SCENARIOS:
         publish(workspace, CHANGES, scenario=name)
@@ -114,11 +116,18 @@ def test_the_page_says_what_is_changed_what_follows_and_what_it_does_not_show(
     assert "What this scenario changes" in page
     assert "precipitation (pr) times 0.9" in page
     assert "mrsos follow" in page
+    assert "Changed causes by class are tropical-floodplain: mrsos;" in page
+    assert "taken to act like a passing one" in page
+    assert (
+        "the model&#39;s prediction for the changed drivers"
+        in (folder / "v1-predicted.html").read_text()
+    )
     assert "What it does not show" in page
     assert "What this scenario changes" not in (folder / "v1-historical.html").read_text()
     attrs = product(made, "followed").attrs
     assert attrs["scenario_changes"] == "precipitation (pr) times 0.9"
     assert "mrsos follow" in attrs["scenario_consequences"]
+    assert "structural flux equation" in attrs["scenario_response"]
     assert catalog.validate(made.catalog) == []
 
 

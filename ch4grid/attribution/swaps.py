@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ch4grid import budgets, cube, extents
 from ch4grid.attribution.shares import Floats, Value
 from ch4grid.grid import Grid
-from ch4grid.inference import Region, areas_of, densities, given, tiled, under
+from ch4grid.inference import Region, areas_of, densities, equations, given, laws, tiled, under
 from ch4grid.models import Checkpoint
+from ch4grid.scenarios import acting
 from ch4grid.vocabulary import ECOSYSTEMS, KG_PER_TG, Gas, seconds_in_month
 
 # The player that stands for the areas of all classes.
@@ -41,7 +42,11 @@ class Swaps:
         raw = [areas_of(r)["ecosystem_fraction"] for r in (old, new)]
         self.areas = tuple(_Areas.of(fraction, members) for fraction in raw)
         self.present = np.any([(a.mean > 0).any(axis=1) for a in self.areas], axis=0)
-        self.causes = [checkpoint.causes(k) for k in range(len(ECOSYSTEMS))]
+        self.models = equations(checkpoint, new.scenario)
+        self.causes = [
+            acting(self.models, name) if self.models else checkpoint.causes(k)
+            for k, name in enumerate(ECOSYSTEMS)
+        ]
         years = [pd.DatetimeIndex(d["time"].values[-MONTHS:]) for d in self.drivers]
         self.seconds = np.mean([seconds_in_month(t) for t in years], axis=0)
         grid = Grid(old.resolution)
@@ -49,6 +54,7 @@ class Swaps:
         self.area = grid.cell_area[old.tile] * weights
         self.valid = np.ones((MONTHS, *self.present.shape[1:]), dtype=bool)
         self._swapped: frozenset[str] = frozenset()
+        self._law = self._laws(self.drivers[0], self.present)
         self._density = self._predicted(self.drivers[0], self.present)
 
     def active(self, players: Sequence[str]) -> tuple[str, ...]:
@@ -79,9 +85,21 @@ class Swaps:
         return self._summed(self.areas[AREAS in swapped])
 
     def _predicted(self, drivers: xr.Dataset, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Densities with other drivers: by the structural equations from the old ones, or by the model anew."""
+        fresh = drivers is not self.drivers[0] and not self.models
         return densities(
-            self.checkpoint, drivers, self.statics, present, gas=self.gas, device=self.device
+            self.checkpoint,
+            self._laws(drivers, present) if fresh else self._law,
+            self.statics,
+            present,
+            gas=self.gas,
+            models=self.models,
+            old=self.drivers[0],
+            new=drivers,
         )
+
+    def _laws(self, drivers: xr.Dataset, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return laws(self.checkpoint, drivers, self.statics, present, device=self.device)
 
     def _summed(self, areas: "_Areas") -> Value:
         density = areas.dealt(self._density)

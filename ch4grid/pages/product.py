@@ -69,6 +69,7 @@ class Change:
     Args:
         changed: What was changed, one phrase each.
         follows: What follows from it, in a sentence.
+        response: How the flux answers it, in sentences.
         left_out: By year what is left out because it leaves the training: shares `cell_months`, `area` and
             `historical_emission` (None where unknown), and `clipped` values by driver.
         difference: Paired difference to history: columns ecosystem, lower, mean, upper [Tg yr-1], years.
@@ -77,6 +78,7 @@ class Change:
 
     changed: Sequence[str]
     follows: str
+    response: str
     left_out: Mapping[int, Mapping[str, Any]]
     difference: pd.DataFrame | None
     limits: Sequence[str]
@@ -361,11 +363,13 @@ def _difference(change: Change | None) -> list[tuple[str, str, str]]:
         return []
     return [
         (
-            words(row.ecosystem) if row.ecosystem != ALL else "all classes",
-            figure(row.mean),
-            f"{figure(row.lower)} to {figure(row.upper)}" if np.isfinite(row.lower) else MISSING,
+            words(row["ecosystem"]) if row["ecosystem"] != ALL else "all classes",
+            figure(row["mean"]),
+            f"{figure(row['lower'])} to {figure(row['upper'])}"
+            if np.isfinite(row["lower"])
+            else MISSING,
         )
-        for row in change.difference.itertuples()
+        for row in change.difference.to_dict("records")
     ]
 
 

@@ -1,6 +1,6 @@
 """A scenario as data: what is done to drivers, whether other drivers follow, and what is done to wetland area."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,8 @@ class Scenario(BaseModel):
         do: The same, or a factor as `{times: 0.9}` for drivers that cannot be negative; held in the driver's range.
         propagate: Whether the drivers that depend on the named ones follow, by the structural model of the checkpoint.
             Without it everything else stays as it was: a warmer world does not dry.
+        response: How the flux answers changed drivers: `structural`, the model's prediction for the drivers as they
+            were, moved by the structural flux equation of the class; `model`, its prediction for the changed drivers.
         drain: Share of the freshwater wetland that becomes upland [1].
         rewet: Freshwater wetland gained from the upland of the same cell, as a share of the wetland there is [1].
         inundation: Factor on the freshwater wetland, to or from the upland of the same cell [1].
@@ -44,6 +46,7 @@ class Scenario(BaseModel):
     add: dict[str, float] = Field(default_factory=dict)
     do: dict[str, float | Share] = Field(default_factory=dict)
     propagate: bool = False
+    response: Literal["structural", "model"] = "structural"
     drain: float = Field(default=0.0, ge=0.0, le=1.0)
     rewet: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     inundation: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
@@ -81,6 +84,11 @@ class Scenario(BaseModel):
     def forced(self) -> tuple[str, ...]:
         """Drivers that are given their value, in alphabetical order."""
         return tuple(sorted({*self.add, *self.do}))
+
+    @property
+    def by_equations(self) -> bool:
+        """Whether the flux answers by structural equations; areas alone ask for none."""
+        return bool(self.forced) and self.response == "structural"
 
     @property
     def wetland(self) -> float:

@@ -79,19 +79,30 @@ def intervene(
     return Intervention(drivers.assign(changed), clipped)
 
 
-def able(structure: StructuralModel | None, scenario: Scenario) -> StructuralModel:
+def able(
+    structure: StructuralModel | None, scenario: Scenario, reason: str = ""
+) -> StructuralModel:
     """The structural model, if it can say what follows from a scenario.
+
+    Args:
+        structure: The structural model of the checkpoint.
+        scenario: What is changed.
+        reason: Why there is no structural model, where the checkpoint says so.
 
     Raises:
         RecipeError: There is none, or it does not know a driver of the scenario.
     """
+    way_out = "; ".join(
+        ["set 'response: model'"] * scenario.by_equations
+        + ["leave 'propagate' out"] * scenario.propagate
+    )
     if structure is None:
         raise RecipeError(
             "the checkpoint holds no structural model, so nothing can follow from a change of drivers",
-            where="scenarios.*.propagate",
-            expected="a checkpoint trained by a version of ch4grid that fits one",
-            found="one without",
-            fix="Train the model again, or leave 'propagate' out",
+            where="scenarios.*",
+            expected="a checkpoint with a structural model of the drivers and the flux",
+            found=f"one without ({reason or 'it does not say why'})",
+            fix=f"Train the model again with more towers; or {way_out}",
         )
     unknown = sorted(set(scenario.forced) - set(structure.drivers))
     if unknown:
@@ -100,7 +111,7 @@ def able(structure: StructuralModel | None, scenario: Scenario) -> StructuralMod
             where="scenarios.*.do",
             expected=f"some of {', '.join(structure.drivers)}",
             found=", ".join(unknown),
-            fix="Leave 'propagate' out",
+            fix=way_out[:1].upper() + way_out[1:],
         )
     return structure
 

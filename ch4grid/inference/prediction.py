@@ -5,10 +5,9 @@ through the same door, and come in chunks of fixed size, so memory does not grow
 predicted in one pass over the drivers.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,95 +15,20 @@ from distributed import WorkerPlugin, get_worker
 from numpy.typing import NDArray
 
 from ch4grid import extents
-from ch4grid.drivers.cube import open_cube
 from ch4grid.drivers.cube.month import STATUS
 from ch4grid.grid import Grid
+from ch4grid.inference.region import MONTHS, Region, areas_of, equations, given, tiled, under
 from ch4grid.models import Checkpoint
-from ch4grid.scenarios import Scenario, apply, apply_areas, intervene
+from ch4grid.scenarios import flux_change
 from ch4grid.schema import check_flux
+from ch4grid.structure import StructuralModel
 from ch4grid.uncertainty import QUANTILES, Calibrated, Calibration, dissimilarity
 from ch4grid.vocabulary import ECOSYSTEMS, FLUX_UNITS, QUALITY_FLAGS, Gas
 
-MONTHS = 12
 CELL = ("time", "latitude", "longitude")
 BLOCK = ("ecosystem", *CELL)
 # Pairs predicted together: bounds memory at 10 members to about 100 MB.
 PAIRS = 2048
-
-
-@dataclass(frozen=True)
-class Region:
-    """Where a region's inputs lie: paths and slices only, so that it can travel to a worker.
-
-    Args:
-        drivers: The driver cube.
-        years: First year of the model's memory and the predicted year.
-        areas: Folder of `ecosystem_fraction`, `land_fraction` and `area_filled` of the year.
-        normals: Folder of the static predictors.
-        scenario: What is changed in drivers and areas.
-        resolution: Of the product grid [degrees].
-        tile: Rows and columns.
-        spreads: Folder of the spreads of the drivers' anomalies, where a scenario propagates.
-    """
-
-    drivers: Path
-    years: tuple[int, int]
-    areas: Path
-    normals: Path
-    scenario: Scenario
-    resolution: float
-    tile: tuple[slice, slice] = (slice(None), slice(None))
-    spreads: Path | None = None
-
-    def at(self, tile: tuple[slice, slice]) -> "Region":
-        """The same inputs for other rows and columns."""
-        return replace(self, tile=tile)
-
-
-class Inputs(Protocol):
-    """Who knows in which folders the inputs of a year lie: an `Assembly`."""
-
-    def update(self, first_year: int, last_year: int) -> Path:
-        """The driver cube, brought up to date for some years."""
-
-    def areas(self, year: int) -> Path:
-        """Class areas of a year."""
-
-    def normals(self, period: tuple[int, int]) -> Path:
-        """Static predictors."""
-
-    def spreads(self, period: tuple[int, int]) -> Path:
-        """Spreads of the drivers' anomalies."""
-
-
-def region_of(
-    inputs: Inputs,
-    year: int,
-    scenario: Scenario,
-    *,
-    spin_up: int,
-    period: tuple[int, int],
-    resolution: float,
-) -> Region:
-    """The whole globe in a year, its inputs made where they are not there yet.
-
-    Args:
-        inputs: Who knows the folders.
-        year: The year.
-        scenario: What is changed.
-        spin_up: Years of drivers before it.
-        period: Years of the climate normals and of the spreads.
-        resolution: Of the product grid [degrees].
-    """
-    return Region(
-        drivers=inputs.update(year - spin_up, year),
-        years=(year - spin_up, year),
-        areas=inputs.areas(year),
-        normals=inputs.normals(period),
-        scenario=scenario,
-        resolution=resolution,
-        spreads=inputs.spreads(period) if scenario.propagate else None,
-    )
 
 
 class CheckpointPlugin(WorkerPlugin):
@@ -143,13 +67,16 @@ def predict_region(
     """
     history = given(checkpoint, region)
     drivers = under(checkpoint, region, history)
+    models = equations(checkpoint, region.scenario)
     areas, statics = areas_of(region), tiled(region.normals, region)
     flux = _empty(checkpoint, drivers, areas, region)
     calibration = Calibration.from_json(checkpoint.calibration)
     for where in _chunks(flux["ecosystem_fraction"].values, pairs):
         points = _points(checkpoint, drivers, statics, where)
-        law = checkpoint.predict(points, device=device, last=MONTHS)
-        found = calibration.apply(law["location"].values, law["scale"].values)
+        before = _points(checkpoint, history, statics, where) if models else points
+        law = checkpoint.predict(before, device=device, last=MONTHS)
+        location = _moved(law["location"].values, models, before, points)
+        found = calibration.apply(location, law["scale"].values, where[0][:, None])
         seen = _seen(points, checkpoint.drivers)
         _scatter(flux, f"{gas.flux}_density", found, gas, where, seen)
         _scatter_dissimilarity(flux, checkpoint, points, where)
@@ -158,82 +85,88 @@ def predict_region(
     return check_flux(_flagged(flux, drivers, areas, checkpoint, gas, left), gas)
 
 
-def densities(
+def laws(
     checkpoint: Checkpoint,
     drivers: xr.Dataset,
     statics: xr.Dataset,
     present: NDArray[np.bool_],
     *,
-    gas: Gas,
     device: str = "cpu",
     pairs: int = PAIRS,
 ) -> NDArray[np.float32]:
-    """Flux density of every member where a class is present, as `predict_region` has it before areas come in.
+    """Location and scale of the flux of every member where a class is present, in asinh space.
 
     Args:
         checkpoint: The model.
         drivers: DRIVERS with the months of the model's memory.
         statics: Static predictors.
         present: Pairs that are wanted (ecosystem, latitude, longitude); others are NaN.
-        gas: The gas.
         device: Torch device.
         pairs: (cell, class) pairs predicted together.
 
     Returns:
-        (member, ecosystem, month, latitude, longitude) [kg m-2 s-1].
+        (location and scale, member, ecosystem, month, latitude, longitude) [1].
     """
-    shape = (len(checkpoint.members), present.shape[0], MONTHS, *present.shape[1:])
+    shape = (2, len(checkpoint.members), present.shape[0], MONTHS, *present.shape[1:])
     out = np.full(shape, np.nan, dtype=np.float32)
-    calibration = Calibration.from_json(checkpoint.calibration)
     for where in _chunks(present[:, None], pairs):
         points = _points(checkpoint, drivers, statics, where)
         law = checkpoint.predict(points, device=device, last=MONTHS)
-        found = calibration.apply(law["location"].values, law["scale"].values)
         ecosystem, row, column = where
+        both = np.stack([law["location"].values, law["scale"].values])
+        out[:, :, ecosystem, :, row, column] = _pair_first(both)
+    return out
+
+
+def densities(
+    checkpoint: Checkpoint,
+    law: NDArray[np.float32],
+    statics: xr.Dataset,
+    present: NDArray[np.bool_],
+    *,
+    gas: Gas,
+    models: Sequence[StructuralModel] = (),
+    old: xr.Dataset | None = None,
+    new: xr.Dataset | None = None,
+    pairs: int = PAIRS,
+) -> NDArray[np.float32]:
+    """Flux density of every member where a class is present, as `predict_region` has it before areas come in.
+
+    Args:
+        checkpoint: The model.
+        law: What `laws` gives.
+        statics: Static predictors.
+        present: Pairs that are wanted (ecosystem, latitude, longitude); others are NaN.
+        gas: The gas.
+        models: Structural models by which the flux moves from old to new drivers; none for the law as it is.
+        old: DRIVERS of the law; needed with `models` only.
+        new: DRIVERS to which the flux moves.
+        pairs: (cell, class) pairs taken together.
+
+    Returns:
+        (member, ecosystem, month, latitude, longitude) [kg m-2 s-1].
+    """
+    out = np.full(law.shape[1:], np.nan, dtype=np.float32)
+    calibration = Calibration.from_json(checkpoint.calibration)
+    for where in _chunks(present[:, None], pairs):
+        ecosystem, row, column = where
+        location, scale = np.moveaxis(law[:, :, ecosystem, :, row, column], 0, 2)
+        if models and old is not None and new is not None:
+            ends = (_points(checkpoint, d, statics, where) for d in (old, new))
+            location = _moved(location, models, *ends)
+        found = calibration.apply(location, scale, ecosystem[:, None])
         out[:, ecosystem, :, row, column] = _pair_first(found.mean * gas.kg_per_nmol)
     return out
 
 
-def tiled(folder: Path, region: Region) -> xr.Dataset:
-    """A kept Dataset at the cells of a region."""
-    window = {"latitude": region.tile[0], "longitude": region.tile[1]}
-    with xr.open_zarr(folder, consolidated=False, chunks=None) as kept:
-        found: xr.Dataset = kept.isel(window).load()
-    return found
-
-
-def given(checkpoint: Checkpoint, region: Region) -> xr.Dataset:
-    """DRIVERS of a region as they were, before any scenario."""
-    used = [*checkpoint.drivers, "driver_status"]
-    cube = open_cube(region.drivers, *region.years)[used]
-    window = {"latitude": region.tile[0], "longitude": region.tile[1]}
-    return cube.isel(window).load().assign_attrs(step="month")
-
-
-def under(checkpoint: Checkpoint, region: Region, drivers: xr.Dataset) -> xr.Dataset:
-    """DRIVERS of a region under its scenario."""
-    return apply(drivers, region.scenario, checkpoint.structure, _spreads(region))
-
-
-def areas_of(region: Region) -> xr.Dataset:
-    """Class fractions, land and filled months of a region under its scenario."""
-    areas = tiled(region.areas, region)
-    return areas.assign(
-        ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], region.scenario)
-    )
-
-
-def count_clipped(checkpoint: Checkpoint, region: Region) -> dict[str, int]:
-    """How many values of each driver a scenario would take out of the driver's range, in land months of the year."""
-    land = tiled(region.areas, region)["land_fraction"] > 0
-    drivers = given(checkpoint, region)
-    masked = drivers.where(land).isel(time=slice(-MONTHS, None))
-    found = intervene(masked, region.scenario, checkpoint.structure, _spreads(region))
-    return dict(found.clipped)
-
-
-def _spreads(region: Region) -> xr.Dataset | None:
-    return None if region.spreads is None else tiled(region.spreads, region)
+def _moved(
+    location: NDArray[np.float32],
+    models: Sequence[StructuralModel],
+    old: xr.Dataset,
+    new: xr.Dataset,
+) -> NDArray[np.float32]:
+    """Location (member, site, time) after the change of the drivers by the structural equations, if there are any."""
+    return location + flux_change(models, old, new, MONTHS) if models else location
 
 
 def _empty(

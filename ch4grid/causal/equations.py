@@ -150,7 +150,7 @@ def solve(equation: Equation) -> Solution:
         covariance=covariance,
         explained=float(1 - left / equation.square.sum()),
         effective=float(equation.rows * equation.freedom * min(1.0, share)),
-        ridge=ridge,
+        ridge=float(ridge),
     )
 
 
@@ -163,8 +163,7 @@ def resolve(equation: Equation, counts: Floats) -> Floats:
     counts = _held(equation, counts)
     grams = np.tensordot(counts, equation.gram, axes=1)
     moments = counts @ (equation.moment + equation.memory)
-    ridged = np.stack([_ridged(gram)[0] for gram in grams])
-    samples = np.linalg.solve(ridged, moments[..., None])[..., 0]
+    samples = np.linalg.solve(_ridged(grams)[0], moments[..., None])[..., 0]
     centre = solve(equation).coefficient
     return np.asarray(centre + (samples - centre) / np.sqrt(equation.freedom))
 
@@ -186,12 +185,13 @@ def draws(number: int, count: int, seed: int) -> Floats:
     return rng.multinomial(number, np.full(number, 1 / number), size=count).astype(np.float64)
 
 
-def _ridged(gram: Floats) -> tuple[Floats, float]:
-    """The matrix with the least diagonal added that bounds its condition number, and the share added."""
-    if not len(gram):
-        return gram, 0.0
-    scale = np.sqrt(np.maximum(np.diag(gram), 1e-12))
-    values = np.linalg.eigvalsh(gram / np.outer(scale, scale))
-    least = (values[-1] - LARGEST_CONDITION * values[0]) / (LARGEST_CONDITION - 1)
-    ridge = float(max(0.0, least))
-    return gram + ridge * np.diag(scale**2), ridge
+def _ridged(gram: Floats) -> tuple[Floats, Floats]:
+    """Matrices (..., k, k) with the least diagonal added that bounds their condition numbers, and the shares added."""
+    if not gram.shape[-1]:
+        return gram, np.zeros(gram.shape[:-2])
+    diagonal = np.maximum(np.diagonal(gram, axis1=-2, axis2=-1), 1e-12)
+    scale = np.sqrt(diagonal)
+    values = np.linalg.eigvalsh(gram / (scale[..., :, None] * scale[..., None, :]))
+    least = (values[..., -1] - LARGEST_CONDITION * values[..., 0]) / (LARGEST_CONDITION - 1)
+    ridge = np.maximum(0.0, least)
+    return gram + (ridge[..., None] * diagonal)[..., None] * np.eye(gram.shape[-1]), ridge

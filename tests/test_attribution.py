@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from planted_model import fitted, structural_model
-from planted_recipe import publish, recipe, write_inputs
+from planted_recipe import publish, recipe
+from planted_scenarios import CHANGES, YEARS, made, product
 
 from ch4grid.attribution import store as attribution_store
 from ch4grid.attribution.shares import ALL_ORDERS, Value, shares
@@ -24,15 +23,6 @@ from ch4grid.models import Checkpoint
 from ch4grid.running import Attributed, attribute
 from ch4grid.scenarios import Scenario
 from ch4grid.stores import Workspace
-
-SCENARIOS = {
-    "historical": {},
-    "warmer": {"add": {"tas": 2.0}, "response": "model"},
-    "both": {"do": {"tas": 1.0, "mrsos": -2.0, "ps": 100.0}, "drain": 0.2},
-    "followed": {"do": {"pr": {"times": 0.9}}, "propagate": True},
-    "nothing": {},
-}
-CHANGES = {"scenarios": SCENARIOS}
 
 
 def game(seed: int, players: tuple[str, ...], *, dummy: str = "") -> "dict[frozenset[str], Value]":
@@ -117,29 +107,9 @@ def test_rounding_is_dealt_and_more_than_rounding_is_refused() -> None:
         closed(cells * 1.0001, before, after, np.full(3, 3.0), valid, REGION)
 
 
-def inputs(folder: Path) -> Workspace:
-    """The files of the planted recipe; soil water follows rain by the checkpoint's structural model."""
-    workspace = write_inputs(folder)
-    links = {
-        ("mrsos", "pr", 0): 0.5,
-        ("mrsos", "mrsos", 1): 0.4,
-        ("ch4_flux", "tas", 0): 0.3,
-        ("ch4_flux", "mrsos", 1): 0.2,
-    }
-    structure = structural_model(("mrsos", "pr", "ps", "tas"), links)
-    replace(fitted(), structure=structure).save(folder / "model")
-    return workspace
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two historical years and three scenarios of the first."""
-    folder = tmp_path_factory.mktemp("made")
-    workspace = inputs(folder)
-    publish(workspace, CHANGES, years=[2001, 2002])
-    for name in ("warmer", "both", "followed"):
-        publish(workspace, CHANGES, scenario=name)
-    return folder
+@pytest.fixture(scope="module", name="made")
+def _made() -> Path:
+    return made().data
 
 
 @pytest.fixture
@@ -156,12 +126,7 @@ def ask(workspace: Workspace, **question: object) -> Attributed:
     return attribute(recipe(**CHANGES), workspace, cluster="local:1", **question)
 
 
-def product(workspace: Workspace, scenario: str, year: int = 2001) -> xr.Dataset:
-    with xr.open_zarr(workspace.output / f"planted/v1/{scenario}.zarr") as ds:
-        return ds.sel(time=str(year)).load()
-
-
-@pytest.mark.parametrize("scenario", ["warmer", "both", "followed"])
+@pytest.mark.parametrize("scenario", ["warmer", "predicted", "both", "followed"])
 def test_the_scenario_less_history_is_the_sum_of_the_contributions(
     made: Path, scenario: str
 ) -> None:
@@ -238,7 +203,7 @@ def test_the_same_question_again_computes_nothing(made: Path) -> None:
 
 def test_an_attribution_is_no_scenario_to_later_runs(copy: Workspace) -> None:
     ask(copy, scenario="warmer")
-    assert publish(copy, CHANGES, years=[2001, 2002]).made == ()
+    assert publish(copy, CHANGES, years=YEARS).made == ()
 
 
 MISTAKES = {
@@ -273,11 +238,10 @@ def test_a_mistake_is_named_before_any_work(made: Path, mistake: str) -> None:
         ask(workspace_of(made), **question)
 
 
-def test_without_history_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
-    workspace = inputs(tmp_path)
-    publish(workspace, CHANGES, scenario="warmer")
+def test_without_history_there_is_nothing_to_compare_with(copy: Workspace) -> None:
+    shutil.rmtree(copy.output / "planted/v1/historical.zarr")
     with pytest.raises(InputError, match="the historical product has no published 2001"):
-        ask(workspace, scenario="warmer")
+        ask(copy, scenario="warmer")
 
 
 def test_an_attribution_that_dies_leaves_nothing_and_the_next_one_is_whole(

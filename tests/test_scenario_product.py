@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
-from planted_model import fitted, structural_model
+from planted_model import fitted
 from planted_recipe import publish, recipe, write_inputs
+from planted_scenarios import CHANGES, PUBLISHED, YEARS, made, product
 from test_end_to_end import objects
 
 from ch4grid import catalog, cube
@@ -17,33 +17,10 @@ from ch4grid.planning import plan
 from ch4grid.running import verify
 from ch4grid.stores import Workspace
 
-SCENARIOS = {
-    "historical": {},
-    "warmer": {"do": {"tas": 2.0}},
-    "predicted": {"do": {"tas": 2.0}, "response": "model"},
-    "hot": {"do": {"tas": 20.0}},
-    "followed": {"do": {"pr": {"times": 0.9}}, "propagate": True},
-    "drained": {"drain": 0.1},
-}
-CHANGES = {"scenarios": SCENARIOS}
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """History and every scenario of 2001; the planted model sees half of its towers as strange."""
-    folder = tmp_path_factory.mktemp("made")
-    workspace = write_inputs(folder)
-    links = {("mrsos", "pr", 0): 0.5, ("ch4_flux", "tas", 0): 0.3, ("ch4_flux", "mrsos", 1): 0.2}
-    structure = structural_model(("mrsos", "pr", "ps", "tas"), links)
-    replace(fitted(), structure=structure).save(folder / "model")
-    for name in SCENARIOS:
-        publish(workspace, CHANGES, scenario=name)
-    return workspace
-
-
-def product(workspace: Workspace, scenario: str) -> xr.Dataset:
-    with xr.open_zarr(workspace.output / f"planted/v1/{scenario}.zarr") as ds:
-        return ds.load()
+@pytest.fixture(scope="module", name="made")
+def _made() -> Workspace:
+    return made()
 
 
 def test_history_is_written_to_the_same_objects_whatever_scenarios_a_recipe_has(
@@ -53,7 +30,7 @@ def test_history_is_written_to_the_same_objects_whatever_scenarios_a_recipe_has(
     (tmp_path / "model" / "checkpoint.json").write_bytes(
         (made.data / "model" / "checkpoint.json").read_bytes()
     )
-    publish(alone, {"scenarios": {"historical": {}}})
+    publish(alone, {"scenarios": {"historical": {}}}, years=YEARS)
     one, two = (objects(w.output / "planted/v1/historical.zarr") for w in (made, alone))
     assert {n for n in one if one[n] != two.get(n)} <= {"zarr.json"}
     assert set(one) == set(two)
@@ -61,7 +38,7 @@ def test_history_is_written_to_the_same_objects_whatever_scenarios_a_recipe_has(
     assert "intervention" not in flags
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", PUBLISHED)
 def test_a_scenario_verifies_and_every_missing_flux_has_a_reason(
     made: Workspace, scenario: str
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import xarray as xr
 from numpy.linalg import LinAlgError
+from threadpoolctl import threadpool_limits
 
 from ch4grid.causal import (
     EffectSettings,
@@ -95,16 +96,23 @@ def answer(question: Question) -> Answers:
     Raises:
         Ch4gridError: The discovery failed.
     """
-    answers = _discovered(question)
-    for title, part in PARTS.items():
-        try:
-            answers.findings += part(question, answers)
-        except Ch4gridError as error:
-            answers.unanswered.append(Unanswered(title, str(error), error.exit_code))
-        except LinAlgError as error:
-            told = RunError("its equations have no solution with these data", found=error)
-            answers.unanswered.append(Unanswered(title, str(told), told.exit_code))
+    # One thread, as in every task: small matrices are slower with more, and sums would depend on their number.
+    with threadpool_limits(1):
+        answers = _discovered(question)
+        for title, part in PARTS.items():
+            _try(title, part, question, answers)
     return answers
+
+
+def _try(title: str, part: Part, question: Question, answers: Answers) -> None:
+    """Add what a part finds, or why it could not find it."""
+    try:
+        answers.findings += part(question, answers)
+    except Ch4gridError as error:
+        answers.unanswered.append(Unanswered(title, str(error), error.exit_code))
+    except LinAlgError as error:
+        told = RunError("its equations have no solution with these data", found=error)
+        answers.unanswered.append(Unanswered(title, str(told), told.exit_code))
 
 
 def _discovered(question: Question) -> Answers:

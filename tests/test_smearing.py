@@ -173,6 +173,8 @@ def test_a_gas_without_pulses_knows_nothing_of_all_this() -> None:
     plain = Calibration.fit(location, scale, observed, cluster, ecosystem)
     assert plain.smearing is None
     assert sorted(plain.to_json()) == ["asinh_scale", "clusters", "factors", "inflation"]
+    stretched = mean_flux(location, scale * plain.stretch, plain.asinh_scale)
+    np.testing.assert_array_equal(plain.apply(location, scale).mean, stretched)
     with_class, without = (plain.apply(location, scale, e) for e in (ecosystem, None))
     for one, two in zip(with_class, without, strict=True):
         np.testing.assert_array_equal(one, two)

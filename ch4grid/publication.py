@@ -55,7 +55,7 @@ GAS_LIMITS: dict[str, tuple[str, ...]] = {
     ),
     "n2o": (
         "The flux comes in pulses: which month has one is hardly foreseen, so do not read single cell-months. A total "
-        "rests on the few towers of the classes that carry it; on twins it was 0.9 to 1.3 times the truth.",
+        "rests on the few towers of the classes that carry it; on twins it was 0.8 to 1.3 times the truth.",
         "Urban and paddy fluxes overlap with the sectors of inventories; do not add them up.",
     ),
 }

@@ -123,9 +123,36 @@ def test_consequences_need_a_checkpoint_that_knows_them(tmp_path: Path) -> None:
         publish(workspace, CHANGES, scenario="followed")
 
 
+def test_a_structural_answer_needs_equations_and_says_why_there_are_none(tmp_path: Path) -> None:
+    workspace = write_inputs(tmp_path)
+    meta = fitted().meta | {"structure": "not fitted: no driver of the graph is in the series"}
+    replace(fitted(), structure=None, meta=meta).save(tmp_path / "model")
+    with pytest.raises(RecipeError, match="no driver of the graph is in the series") as refused:
+        publish(workspace, CHANGES, scenario="warmer")
+    assert "set 'response: model'" in str(refused.value)
+    assert not list(workspace.output.glob("planted/*/*.zarr"))
+
+
 def test_the_rule_of_leaving_out_is_part_of_what_a_scenario_is(made: Workspace) -> None:
     """A scenario that was published without the rule gets a new version, history keeps its own."""
     parts = [plan(recipe(**CHANGES), made, scenario=s).parts for s in ("historical", "warmer")]
     old = plan(recipe(scenarios={"historical": {}}), made).parts
     assert parts[0] == old
     assert parts[1]["scenario"] != parts[0]["scenario"]
+
+
+def test_each_way_to_answer_is_a_product_of_its_own(made: Workspace) -> None:
+    parts = [plan(recipe(**CHANGES), made, scenario=s).parts for s in ("warmer", "predicted")]
+    assert parts[0]["scenario"] != parts[1]["scenario"]
+    new, other = (product(made, s)["ch4_flux"] for s in ("warmer", "predicted"))
+    assert not new.equals(other)
+    assert (new.isnull() == other.isnull()).all()
+
+
+def test_the_structural_answer_is_the_planted_slope_of_every_member(made: Workspace) -> None:
+    """Members take draws of 0.8 and 1.2 times 0.3 per degree, in asinh space where the law of history lies."""
+    new, past = (
+        product(made, s)["ch4_flux_member"].astype(float) for s in ("warmer", "historical")
+    )
+    grown = (new / past.where(past > 0)).median(("time", "latitude", "longitude"))
+    assert 1.2 < float(grown[0]) < float(grown[1])

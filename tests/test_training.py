@@ -57,6 +57,9 @@ def test_the_checkpoint_carries_calibration_skill_and_applicability():
     assert row["split"] == "3-fold leave-clusters-out"
     assert {"n", "asinh_nse", "nse", "coverage90"} <= set(row)
     assert checkpoint.applicability.threshold > 0
+    assert checkpoint.meta["structure"] == "fitted"
+    assert checkpoint.structure is not None
+    assert len(checkpoint.structure.draws) == len(checkpoint.members)
     rows = checkpoint.applicability_features(towers())
     assert rows.shape[:2] == (14, 48)
     assert rows.shape[2] == checkpoint.applicability.features.shape[1]

@@ -27,6 +27,8 @@ BANDS: dict[str, tuple[float, float]] = {
 WHOLE: Slices = (slice(None), slice(None))
 # Attribute of a product: factor on the half width of intervals of its budgets.
 INFLATION = "budget_inflation"
+# A class has an interval of its paired difference while no larger share of it lies in cells that one product lacks.
+ALONE = 0.01
 
 
 def regions(grid: Grid) -> xr.DataArray:
@@ -216,7 +218,8 @@ def paired_difference(
     """Mean annual difference of two opened products over the cell-months that both have, member by member.
 
     Members share model and areas, so what they have in common drops out of the difference. Members are stored without
-    classes: a class has an interval where both products have the same cells, and then from their budget tables.
+    classes, so the interval of a class comes from the budget tables, less the ensemble mean of cells that one product
+    alone has; a class that exchanges more than a hundredth of its gas in such cells has none.
 
     Args:
         new: A scenario.
@@ -230,10 +233,8 @@ def paired_difference(
     years = sorted(_whole_years(new, gas) & _whole_years(old, gas))
     if not years:
         return None
-    total, classes, same = np.zeros(()), np.zeros(()), True
-    for year in years:
-        there, members, by_class = _difference(new, old, gas, str(year))
-        total, classes, same = total + members, classes + by_class, same and there
+    parts = [_difference(new, old, gas, str(year)) for year in years]
+    total, classes, alone, gross, whole = (np.sum(p, axis=0) for p in zip(*parts, strict=True))
     inflation = max(float(ds.attrs.get(INFLATION, 1.0)) for ds in (new, old))
     mean = xr.DataArray(total / len(years), dims="member")
     rows = [("all", *(float(v) for v in interval(mean, level, inflation)))]
@@ -241,11 +242,10 @@ def paired_difference(
     for k, name in enumerate(names):
         value = float(classes[k] / len(years))
         lower = upper = float("nan")
-        if same:
+        if gross[k] <= ALONE * whole[k]:
             tables = [_of_class(ds, gas, years, name) for ds in (new, old)]
-            lower, value, upper = (
-                float(v) for v in interval(tables[0] - tables[1], level, inflation)
-            )
+            both = tables[0] - tables[1] - float(alone[k]) / len(years)
+            lower, value, upper = (float(v) for v in interval(both, level, inflation))
         rows.append((name, lower, value, upper))
     table = pd.DataFrame(rows, columns=["ecosystem", "lower", "mean", "upper"])
     return table.assign(years=", ".join(map(str, years)))
@@ -257,24 +257,37 @@ def _whole_years(ds: xr.Dataset, gas: Gas) -> set[int]:
     return {int(y) for y in ds["time"].dt.year.values[told.values]}
 
 
-def _difference(new: xr.Dataset, old: xr.Dataset, gas: Gas, year: str) -> tuple[bool, Float, Float]:
-    """Whether both have the same cells, and differences of a year by member and by class [Tg]."""
+def _difference(
+    new: xr.Dataset, old: xr.Dataset, gas: Gas, year: str
+) -> tuple[Float, Float, Float, Float, Float]:
+    """Differences of a year by member and by class, and by class what cells of one product alone hold [Tg].
+
+    The latter as difference, as the sum of absolute values, and the same sum of all cells of the old product.
+    """
     pair = [ds.sel(time=year) for ds in (new, old)]
     valid = [np.isfinite(ds[gas.flux].values) for ds in pair]
     both = valid[0] & valid[1]
     seconds = seconds_in_month(pd.DatetimeIndex(pair[0]["time"].values))[:, None, None]
-    weight = new["cell_area"].values.astype(np.float64) * seconds * both / KG_PER_TG
+    weight = new["cell_area"].values.astype(np.float64) * seconds / KG_PER_TG
 
     def mass(ds: xr.Dataset, name: str, **at: int) -> Float:
-        part = np.nan_to_num(ds[name].isel(at).values.astype(np.float64))
-        return part if name != f"{gas.flux}_density" else part * _fraction(ds, at["ecosystem"])
+        part = np.nan_to_num(ds[name].isel(at).values.astype(np.float64)) * weight
+        share = 1.0 if name != f"{gas.flux}_density" else _fraction(ds, at["ecosystem"])
+        return np.asarray(part * share)
 
-    def change(name: str, **at: int) -> float:
-        return float(((mass(pair[0], name, **at) - mass(pair[1], name, **at)) * weight).sum())
-
-    members = [change(f"{gas.flux}_member", member=m) for m in range(new.sizes["member"])]
-    classes = [change(f"{gas.flux}_density", ecosystem=k) for k in range(new.sizes["ecosystem"])]
-    return bool((valid[0] == valid[1]).all()), np.array(members), np.array(classes)
+    classes = []
+    for k in range(new.sizes["ecosystem"]):
+        after, before = (mass(ds, f"{gas.flux}_density", ecosystem=k) for ds in pair)
+        step, size = after - before, np.abs(after) + np.abs(before)
+        sums = (step[both], step[~both], size[~both], np.abs(before))
+        classes.append([float(part.sum()) for part in sums])
+    name = f"{gas.flux}_member"
+    members = [
+        float((mass(pair[0], name, member=m) - mass(pair[1], name, member=m))[both].sum())
+        for m in range(new.sizes["member"])
+    ]
+    by_class, alone, gross, whole = np.array(classes).T
+    return np.array(members), by_class, alone, gross, whole
 
 
 def _fraction(ds: xr.Dataset, ecosystem: int) -> Float:

@@ -38,8 +38,8 @@ SCENARIO_LIMITS = (
 # What besides no scenario shows by the way in which the flux answers changed drivers.
 RESPONSE_LIMITS = {
     "structural": "The flux equations are straight lines in asinh space, fitted to departures from the mean year: a "
-    "lasting change is taken to act like a passing one, and a driver to which the causal graph gives little chance does "
-    "not act. The interval holds what is not known of these equations, not of those among drivers.",
+    "lasting change is taken to act like a passing one, and a driver with little chance in the causal graph does "
+    "nothing. The interval holds what is not known of these equations, not of those among drivers.",
     "model": "The model is fitted to predict and may read one cause through another that moves with it, so it can "
     "answer the change of a single driver too weakly.",
 }

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from planted_model import fitted
 from planted_recipe import publish, recipe, write_inputs
 from planted_scenarios import CHANGES, PUBLISHED, YEARS, made, product
 from test_end_to_end import objects
 
-from ch4grid import catalog, cube
+from ch4grid import budgets, catalog, cube
 from ch4grid.errors import RecipeError
 from ch4grid.planning import plan
 from ch4grid.running import verify
 from ch4grid.stores import Workspace
+from ch4grid.vocabulary import GASES
 
 
 @pytest.fixture(scope="module", name="made")
@@ -79,6 +81,36 @@ def test_the_outcome_tells_the_paired_difference_of_the_members(made: Workspace)
     assert row["lower"] < row["mean"] < row["upper"]
     assert "difference to historical, all" in done.in_words()
     assert json.dumps(done.as_dict())
+
+
+def blanked(ds: xr.Dataset, where: xr.DataArray) -> xr.Dataset:
+    """The product without some cell-months; their ensemble mean is taken from the budgets of all members."""
+    mass = ds["ch4_flux_density"] * ds["ecosystem_fraction"] * ds["cell_area"]
+    lost = mass.where(where).sum(("latitude", "longitude")) * ds["time"].dt.days_in_month * 86.4e-6
+    names = ("ch4_flux", "ch4_flux_member", "ch4_flux_density")
+    left = {n: ds[n].where(~where) for n in names}
+    return ds.assign(left | {"ch4_budget": ds["ch4_budget"] - lost})
+
+
+def test_classes_keep_their_interval_while_little_of_them_is_left_out(made: Workspace) -> None:
+    new, past = (product(made, s).astype("f8", keep_attrs=True) for s in ("warmer", "historical"))
+    whole = budgets.paired_difference(new, past, GASES["ch4"]).set_index("ecosystem")
+    flux = past["ch4_flux"]
+    few = flux.notnull() & (np.abs(flux) == np.abs(flux).min())
+    found = budgets.paired_difference(blanked(new, few), past, GASES["ch4"])
+    found = found.set_index("ecosystem")
+    step = (new - past)["ch4_flux_density"] * new["ecosystem_fraction"] * new["cell_area"]
+    step = (step * new["time"].dt.days_in_month * 86.4e-6).where(few)
+    step = step.sum(("time", "latitude", "longitude")).to_series()
+    for name in ("rice-paddy", "upland"):
+        assert step[name] != 0
+        for column in ("lower", "mean", "upper"):
+            expected = whole.loc[name, column] - step[name]
+            assert found.loc[name, column] == pytest.approx(expected, rel=1e-5)
+    many = flux.notnull() & (flux["time"].dt.month < 3)
+    table = budgets.paired_difference(blanked(new, many), past, GASES["ch4"])
+    assert table.set_index("ecosystem").loc["rice-paddy", ["lower", "upper"]].isnull().all()
+    assert np.isfinite(table["mean"]).all()
 
 
 def test_history_has_no_difference_to_itself(made: Workspace) -> None:

@@ -55,9 +55,9 @@ def measure(seed: int, folder: Path) -> None:
         after = Twin(seed=seed, intervention=CHANGE, propagate=propagate).true_totals(YEAR)
         truth = {name: after[name] - before[name] for name in before}
         truth["all"] = sum(truth.values())
-        rows = [[{r["ecosystem"]: r for r in runs[one][0].difference}] for one in RESPONSES]
-        for ecosystem in rows[0][0]:
-            cells = " ".join(told(found[ecosystem], truth[ecosystem]) for (found,) in rows)
+        rows = [{r["ecosystem"]: r for r in runs[one][0].difference} for one in RESPONSES]
+        for ecosystem in rows[0]:
+            cells = " ".join(told(found[ecosystem], truth[ecosystem]) for found in rows)
             print(f"{seed:>4} {name:<15} {ecosystem:<20} {cells} {truth[ecosystem]:>7.2f}")
         for one, (done, seconds) in runs.items():
             with catalog.open_store(done.store) as product:
@@ -70,7 +70,7 @@ def measure(seed: int, folder: Path) -> None:
 
 def told(row, truth: float) -> str:
     """A difference with its interval and whether it holds the truth."""
-    out = " " if not row["lower"] > truth and not row["upper"] < truth else "*"
+    out = "*" if row["lower"] > truth or row["upper"] < truth else " "
     return f"{row['mean']:>7.2f} ({row['lower']:>6.2f},{row['upper']:>6.2f}){out}"
 
 

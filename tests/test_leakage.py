@@ -13,6 +13,7 @@ from ch4grid import training
 from ch4grid.models.ctgat import memory
 from ch4grid.models.fitting import Member
 from ch4grid.testing import samples
+from ch4grid.training import chain
 
 LAWS = ("location", "scale")
 
@@ -73,12 +74,12 @@ def drafts():
         return [empty] * len(items)
 
     options = arguments()
-    ensemble = training._ensemble(
+    ensemble = chain._ensemble(
         towers(), towers(), GAS, options["model"], options["discovery"], 1, None, known_graph
     )
     fold = training.grouped_folds(ensemble.clusters, 3, 1)
     parts = [np.flatnonzero(fold != k) for k in range(3)]
-    checkpoints = training._fit_parts(ensemble, parts, [1, 1, 1], mapper)
+    checkpoints = chain._fit_parts(ensemble, parts, [1, 1, 1], mapper)
     return ensemble, fold, seen, checkpoints
 
 

@@ -84,23 +84,28 @@ def spreads(drivers: xr.Dataset, log_floor: Mapping[str, float]) -> xr.Dataset:
     """
     out: dict[str, xr.DataArray] = {}
     for name in (n for n in DYNAMIC if n in drivers and "time" in drivers[n].dims):
-        total, free = 0.0, 0.0
-        months = drivers.indexes["time"].month
-        for month in sorted(set(months)):
-            some = (
-                drivers[name].isel(time=np.flatnonzero(months == month)).load().astype(np.float64)
-            )
-            if name in log_floor:
-                some = np.log(some.where(some.isnull() | (some > log_floor[name]), log_floor[name]))
-            total = total + ((some - some.mean("time")) ** 2).sum("time")
-            free = free + np.maximum(some.count("time") - 1, 0)
-        deviation = np.sqrt(xr.DataArray(total) / xr.DataArray(free).where(xr.DataArray(free) > 0))
+        deviation = _deviation(drivers[name], log_floor.get(name))
         attrs = {"long_name": f"standard deviation of the anomalies of {VARIABLES[name].long_name}"}
         if name in log_floor:
             attrs["comment"] = "of the natural logarithm"
         units = {} if name in log_floor else {"units": VARIABLES[name].units}
-        out[name] = deviation.astype(np.float32).drop_attrs(deep=False).assign_attrs(attrs | units)
+        out[name] = deviation.drop_attrs(deep=False).assign_attrs(attrs | units)
     return xr.Dataset(out)
+
+
+def _deviation(values: xr.DataArray, floor: float | None) -> xr.DataArray:
+    """Spread (...) of the anomalies of values (time, ...), of their logarithm where a floor is given."""
+    squares, free = [], []
+    calendar = values.indexes["time"].month
+    for month in sorted(set(calendar)):
+        some = values.isel(time=np.flatnonzero(calendar == month)).load().astype(np.float64)
+        if floor is not None:
+            some = xr.apply_ufunc(np.log, some.clip(min=floor))
+        squares.append(((some - some.mean("time")) ** 2).sum("time"))
+        free.append((some.count("time") - 1).clip(min=0))
+    total, count = (xr.concat(v, "month", join="exact").sum("month") for v in (squares, free))
+    deviation: xr.DataArray = (total / count.where(count > 0)) ** 0.5
+    return deviation.astype(np.float32)
 
 
 def _by_calendar_month(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:

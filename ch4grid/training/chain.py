@@ -22,8 +22,8 @@ from ch4grid.models.fitting import FitTask, Member, fit_member
 from ch4grid.models.magnitude import Moments, fit_magnitude
 from ch4grid.models.samples import Points, Scaler, Targets, class_codes, predictor_names
 from ch4grid.models.spatial import Places, distance_km
-from ch4grid.smearing import crossed
-from ch4grid.uncertainty import Calibration, mean_distance_of, threshold
+from ch4grid.training.judging import judge
+from ch4grid.uncertainty import mean_distance_of, threshold
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
 Floats = NDArray[np.float64]
@@ -130,7 +130,9 @@ def fit(
     parts = [everyone, *(np.flatnonzero(out != k) for k in range(folds))]
     checkpoints = _fit_parts(ensemble, parts, [model.members] + [fold_members] * folds, mapper)
     predicted = _out_of_fold(ensemble, checkpoints[1:], parts[1:])
-    calibration, skill = _judge(ensemble, predicted, f"{folds}-fold leave-clusters-out")
+    calibration, skill = judge(
+        ensemble.samples, ensemble.gas, predicted, f"{folds}-fold leave-clusters-out"
+    )
     structure, told = fit_or_tell(
         ensemble.series,
         checkpoints[0].graph,
@@ -382,74 +384,6 @@ def _out_of_fold(
     ]
     joined = xr.concat(pieces, dim="site", join="exact")
     return joined.sel(site=ensemble.samples["site"])
-
-
-def _judge(
-    ensemble: Ensemble, predicted: xr.Dataset, split: str
-) -> tuple[Calibration, dict[str, Any]]:
-    """The calibration of out-of-fold predictions and their skill."""
-    targets = Targets.of(ensemble.samples, ensemble.gas)
-    there = targets.weight > 0
-    location, scale = (predicted[n].values[:, there] for n in ("location", "scale"))
-    observed = targets.transformed[there]
-    cluster = np.broadcast_to(ensemble.clusters[:, None], there.shape)[there]
-    ecosystem = np.broadcast_to(class_codes(ensemble.samples)[:, None], there.shape)[there]
-    gas = ensemble.gas
-    calibration = Calibration.fit(
-        location,
-        scale,
-        observed,
-        cluster,
-        ecosystem,
-        asinh_scale=gas.asinh_scale,
-        pulses=gas.process == "pulse",
-    )
-    flux = gas.asinh_scale * np.sinh(observed)
-    if calibration.smearing is None:
-        mean = calibration.apply(location, scale).mean.mean(axis=0)
-        covered = _coverage(location, scale, observed, cluster, ecosystem)
-    else:
-        # the law is fitted to these very months: each is judged by the law of the other clusters
-        told = crossed(location, observed, cluster, ecosystem)
-        mean = gas.asinh_scale * told.mean.mean(axis=0)
-        low, high = told.quantile
-        covered = round(float(((observed >= low) & (observed <= high)).mean()), 3)
-    return calibration, {
-        "split": split,
-        "n": len(observed),
-        "clusters": calibration.clusters,
-        "asinh_nse": _nse(observed, location.mean(axis=0)),
-        "nse": _nse(flux, mean),
-        "bias": round(float((mean - flux).mean()), 3),
-        "coverage90": covered,
-    }
-
-
-def _coverage(
-    location: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    observed: Floats,
-    cluster: Integers,
-    ecosystem: Integers,
-) -> float:
-    """Share of months inside the 90 % interval whose factor comes from the other clusters."""
-    inside = np.zeros(len(observed), dtype=bool)
-    for label in np.unique(cluster):
-        out = cluster == label
-        if out.all():
-            return float("nan")
-        rest = Calibration.fit(
-            location[:, ~out], scale[:, ~out], observed[~out], cluster[~out], ecosystem[~out]
-        )
-        low, high = rest.interval(location[:, out], scale[:, out], 0.9)
-        inside[out] = (observed[out] >= low) & (observed[out] <= high)
-    return round(float(inside.mean()), 3)
-
-
-def _nse(observed: Floats, predicted: NDArray[np.floating[Any]]) -> float:
-    """Nash-Sutcliffe efficiency about the observed mean, three decimals."""
-    spread = float(((observed - observed.mean()) ** 2).sum())
-    return round(1.0 - float(((observed - predicted) ** 2).sum()) / max(spread, 1e-12), 3)
 
 
 def _places(sites: xr.Dataset) -> Places:

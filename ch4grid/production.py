@@ -18,6 +18,7 @@ from ch4grid.inference import (
     CheckpointPlugin,
     Region,
     count_clipped,
+    equations,
     loaded,
     predict_region,
     region_of,
@@ -75,8 +76,9 @@ def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device:
     recipe, checkpoint = assembly.recipe, Checkpoint.load(folder)
     grid = recipe.product_grid
     scenario = recipe.scenarios[todo.scenario]
-    if scenario.propagate or scenario.by_equations:
+    if scenario.propagate:
         able(checkpoint.structure, scenario, checkpoint.meta.get("structure", ""))
+    equations(checkpoint, scenario)
     areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
     areas = areas.assign(ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], scenario))
     spec = _spec(recipe, todo, checkpoint, areas)

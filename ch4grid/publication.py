@@ -17,7 +17,7 @@ import xarray as xr
 
 from ch4grid import __version__, budgets, catalog, cube, ledger, pages
 from ch4grid.recipe import Recipe
-from ch4grid.scenarios import followers, response_in_words
+from ch4grid.scenarios import answering, followers, response_in_words
 from ch4grid.stores import Workspace, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -341,15 +341,17 @@ def _change(
         return None
     told = json.loads(product.attrs.get(cube.OUTSIDE_TRAINING, "{}"))
     found = paired(store, recipe)
+    known, structure = checkpoint.drivers, checkpoint.structure
+    by = "structural" if answering(scenario, structure, known) else "model"
     return pages.Change(
         changed=scenario.in_words(),
         follows=_consequences(recipe, name, checkpoint),
-        response=response_in_words(scenario, checkpoint.structure, checkpoint.drivers),
+        response=response_in_words(scenario, structure, known),
         left_out={int(y): v for y, v in told.items()},
         difference=found,
         limits=(
             *SCENARIO_LIMITS,
-            *([RESPONSE_LIMITS[scenario.response]] if scenario.forced else []),
+            *([RESPONSE_LIMITS[by]] if scenario.forced else []),
         ),
     )
 

@@ -159,8 +159,10 @@ def test_a_structural_answer_needs_equations_and_says_why_there_are_none(tmp_pat
     workspace = write_inputs(tmp_path)
     meta = fitted().meta | {"structure": "not fitted: no driver of the graph is in the series"}
     replace(fitted(), structure=None, meta=meta).save(tmp_path / "model")
+    scenario = {"do": {"tas": 2.0}, "response": "structural"}
+    asked = {"scenarios": {"historical": {}, "warmer": scenario}}
     with pytest.raises(RecipeError, match="no driver of the graph is in the series") as refused:
-        publish(workspace, CHANGES, scenario="warmer")
+        publish(workspace, asked, scenario="warmer")
     assert "set 'response: model'" in str(refused.value)
     assert not list(workspace.output.glob("planted/*/*.zarr"))
 

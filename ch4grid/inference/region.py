@@ -8,7 +8,7 @@ import xarray as xr
 
 from ch4grid.drivers.cube import open_cube
 from ch4grid.models import Checkpoint
-from ch4grid.scenarios import Scenario, able, apply, apply_areas, intervene
+from ch4grid.scenarios import Scenario, answering, apply, apply_areas, intervene
 from ch4grid.structure import StructuralModel
 
 MONTHS = 12
@@ -114,11 +114,12 @@ def equations(checkpoint: Checkpoint, scenario: Scenario) -> tuple[StructuralMod
     """The structural model of each member where the flux answers a scenario by its equations; none where it does not.
 
     Raises:
-        RecipeError: The checkpoint has no structural model, or one that does not know a driver of the scenario.
+        RecipeError: The scenario asks for the equations and they cannot answer.
     """
-    if not scenario.by_equations:
+    reason = checkpoint.meta.get("structure", "")
+    structure = answering(scenario, checkpoint.structure, checkpoint.drivers, reason)
+    if structure is None:
         return ()
-    structure = able(checkpoint.structure, scenario, checkpoint.meta.get("structure", ""))
     return tuple(structure.copy(m) for m in range(len(checkpoint.members)))
 
 

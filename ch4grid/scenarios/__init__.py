@@ -1,7 +1,7 @@
 """Scenarios: what is changed in drivers and class areas before the model runs."""
 
 from ch4grid.scenarios.areas import apply_areas
-from ch4grid.scenarios.response import acting, flux_change, response_in_words
+from ch4grid.scenarios.response import acting, answering, flux_change, response_in_words
 from ch4grid.scenarios.scenario import Scenario, Share
 from ch4grid.scenarios.shift import Intervention, able, apply, followers, intervene
 
@@ -11,6 +11,7 @@ __all__ = [
     "Share",
     "able",
     "acting",
+    "answering",
     "apply",
     "apply_areas",
     "flux_change",

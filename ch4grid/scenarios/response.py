@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ch4grid.errors import RecipeError
 from ch4grid.scenarios.scenario import Scenario
-from ch4grid.scenarios.shift import followers
+from ch4grid.scenarios.shift import able, followers
 from ch4grid.structure import StructuralModel
 from ch4grid.vocabulary import ECOSYSTEMS
 
@@ -60,6 +61,48 @@ def acting(equations: Sequence[StructuralModel], ecosystem: str) -> frozenset[st
     )
 
 
+def answering(
+    scenario: Scenario, structure: StructuralModel | None, known: Collection[str], reason: str = ""
+) -> StructuralModel | None:
+    """The structural model whose flux equations answer a scenario; None where the model itself answers.
+
+    Args:
+        scenario: What is changed.
+        structure: The structural model of the checkpoint.
+        known: Drivers of the model.
+        reason: Why there is no structural model, where the checkpoint says so.
+
+    Raises:
+        RecipeError: The scenario asks for the equations and they cannot answer: there are none, they do not know a
+            driver of the scenario, or no class has a changed driver among its causes.
+    """
+    if not scenario.by_equations:
+        return None
+    if scenario.response == "auto":
+        return structure if structure is not None and _moving(scenario, structure, known) else None
+    model = able(structure, scenario, reason)
+    if not _moving(scenario, model, known):
+        raise RecipeError(
+            "no class has a changed driver among the causes of its flux, so nothing would change",
+            where="scenarios.*.response",
+            expected="a driver in the structural flux equation of some class",
+            found=", ".join(scenario.forced),
+            fix="Set 'response: auto' or 'response: model', or 'propagate: true' to let other drivers follow",
+        )
+    return model
+
+
+def _moving(
+    scenario: Scenario, structure: StructuralModel, known: Collection[str]
+) -> dict[str, list[str]]:
+    """Changed drivers in the flux equation of every class that holds one."""
+    if not set(scenario.forced) <= set(structure.drivers):
+        return {}
+    moved = {*scenario.forced, *followers(known, scenario, structure)}
+    causes = {name: sorted(acting([structure], name) & moved) for name in structure.ecosystems}
+    return {name: found for name, found in causes.items() if found}
+
+
 def response_in_words(
     scenario: Scenario, structure: StructuralModel | None, known: Collection[str]
 ) -> str:
@@ -72,20 +115,18 @@ def response_in_words(
     """
     if not scenario.forced:
         return "The flux per area of a class stays; areas alone change."
-    if not scenario.by_equations or structure is None:
-        return "The flux is the model's prediction for the changed drivers."
-    moved = {*scenario.forced, *followers(known, scenario, structure)}
-    causes = {name: sorted(acting([structure], name) & moved) for name in structure.ecosystems}
-    acts = "; ".join(f"{name}: {', '.join(found)}" for name, found in causes.items() if found)
-    still = ", ".join(name for name, found in causes.items() if not found)
+    model = answering(scenario, structure, known)
+    if model is None:
+        fallen = scenario.by_equations
+        why = "No structural flux equation holds a changed driver, so t" if fallen else "T"
+        return f"{why}he flux is the model's prediction for the changed drivers."
+    causes = _moving(scenario, model, known)
+    acts = "; ".join(f"{name}: {', '.join(found)}" for name, found in causes.items())
+    still = ", ".join(name for name in model.ecosystems if name not in causes)
     return (
         "The flux moves from the model's prediction for the drivers as they were by the structural flux equation of "
         "each class, fitted to towers; members take draws of its coefficients. "
-        + (
-            f"Changed causes by class are {acts}."
-            if acts
-            else "No equation holds a changed driver."
-        )
+        f"Changed causes by class are {acts}."
         + (f" No changed driver is in the equation of {still}: no answer there." if still else "")
     )
 

@@ -35,7 +35,8 @@ class Scenario(BaseModel):
         propagate: Whether the drivers that depend on the named ones follow, by the structural model of the checkpoint.
             Without it everything else stays as it was: a warmer world does not dry.
         response: How the flux answers changed drivers: `structural`, the model's prediction for the drivers as they
-            were, moved by the structural flux equation of the class; `model`, its prediction for the changed drivers.
+            were, moved by the structural flux equation of the class; `model`, its prediction for the changed drivers;
+            `auto`, the first where the equation of some class holds a changed driver, else the second.
         drain: Share of the freshwater wetland that becomes upland [1].
         rewet: Freshwater wetland gained from the upland of the same cell, as a share of the wetland there is [1].
         inundation: Factor on the freshwater wetland, to or from the upland of the same cell [1].
@@ -46,7 +47,7 @@ class Scenario(BaseModel):
     add: dict[str, float] = Field(default_factory=dict)
     do: dict[str, float | Share] = Field(default_factory=dict)
     propagate: bool = False
-    response: Literal["structural", "model"] = "structural"
+    response: Literal["auto", "structural", "model"] = "auto"
     drain: float = Field(default=0.0, ge=0.0, le=1.0)
     rewet: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     inundation: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
@@ -87,8 +88,8 @@ class Scenario(BaseModel):
 
     @property
     def by_equations(self) -> bool:
-        """Whether the flux answers by structural equations; areas alone ask for none."""
-        return bool(self.forced) and self.response == "structural"
+        """Whether the flux may answer by structural equations; areas alone ask for none."""
+        return bool(self.forced) and self.response != "model"
 
     @property
     def wetland(self) -> float:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_model import structural_model
 
-from ch4grid.scenarios import Scenario, acting, flux_change, response_in_words
+from ch4grid.errors import RecipeError
+from ch4grid.scenarios import Scenario, acting, answering, flux_change, response_in_words
 from ch4grid.structure import StructuralModel
 from ch4grid.twin.causes import DRIVERS, FLUX_CAUSES, RESPONSE_UNIT
 from ch4grid.vocabulary import ECOSYSTEMS
@@ -147,7 +148,26 @@ def test_words_name_the_classes_that_answer_and_those_that_do_not() -> None:
     assert "prediction for the changed drivers" in response_in_words(asked, model, NAMES)
 
 
+def test_the_model_answers_where_no_equation_holds_a_changed_driver() -> None:
+    model = structural_model(NAMES, {("ch4_flux", "tas", 0): 0.3})
+    wind = Scenario(do={NAMES[0] if NAMES[0] != "tas" else NAMES[1]: 1.0})
+    assert answering(wind, model, NAMES) is None
+    assert answering(wind, None, NAMES) is None
+    assert "No structural flux equation holds" in response_in_words(wind, model, NAMES)
+    assert answering(Scenario(do={"tas": 1.0}), model, NAMES) is model
+
+
+def test_equations_that_are_asked_for_and_cannot_answer_are_refused() -> None:
+    model = structural_model(NAMES, {("ch4_flux", "tas", 0): 0.3})
+    other = NAMES[0] if NAMES[0] != "tas" else NAMES[1]
+    asked = Scenario(do={other: 1.0}, response="structural")
+    with pytest.raises(RecipeError, match="nothing would change"):
+        answering(asked, model, NAMES)
+    with pytest.raises(RecipeError, match="too few towers"):
+        answering(asked, None, NAMES, "too few towers")
+
+
 @pytest.mark.parametrize("response", ["equations", ""])
 def test_an_unknown_response_is_refused(response: str) -> None:
-    with pytest.raises(ValueError, match="'structural' or 'model'"):
+    with pytest.raises(ValueError, match="'auto', 'structural' or 'model'"):
         Scenario(do={"tas": 1.0}, response=response)

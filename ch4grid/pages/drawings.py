@@ -31,6 +31,8 @@ RATE, ALLOWED = "linked", 0.05
 FLUX = "_flux"
 # Drivers that the gradient takes the logarithm of.
 LOGARITHMS = frozenset({"pr", "sfcWind"})
+# Pascals are too small for an axis: a slope is drawn per hundred of them.
+PASCAL, HECTO = "Pa", 100.0
 # All towers together.
 POOL = "pool"
 SOUND_STATUS = "estimated"
@@ -42,7 +44,7 @@ REPEATED = "own"
 NORMAL_90 = 1.645
 MOST_PANELS, MOST_ROWS = 12, 36
 # Letters of the label of a row.
-LONGEST_LABEL = 38
+LONGEST_LABEL = 34
 
 READ_INTERVALS = (
     "Points with their 90 % intervals. Filled: the interval lies on one side of the line; hollow: it holds the line, so"
@@ -189,12 +191,17 @@ def _band(row: pd.Series, share: Values) -> tuple[Values, Values, Values]:
     change = (float(row["change_upper"]) - float(row["change_lower"])) / 2 / NORMAL_90
     variance = row["nature_error"] ** 2 + 2 * share * row["covariance"] + (share * change) ** 2
     half = NORMAL_90 * np.sqrt(np.maximum(np.asarray(variance, dtype=np.float64), 0.0))
-    return slope - half, slope, slope + half
+    scale = HECTO if _unit_of(str(row["driver"])) == PASCAL else 1.0
+    return scale * (slope - half), scale * slope, scale * (slope + half)
 
 
 def _per(driver: str) -> str:
     """What a slope of the gradient is per: rain and wind are logarithms there."""
     if driver in LOGARITHMS:
         return "per e-fold"
-    units = VARIABLES[driver].units if driver in VARIABLES else "1"
-    return "per unit" if units == "1" else f"per {units}"
+    units = _unit_of(driver)
+    return {"1": "per unit", PASCAL: "per hPa"}.get(units, f"per {units}")
+
+
+def _unit_of(driver: str) -> str:
+    return VARIABLES[driver].units if driver in VARIABLES else "1"

@@ -18,7 +18,7 @@ Values = NDArray[np.float64]
 
 # The drawing [SVG user units]: width, room around, room for the labels of rows at least and at most, and per letter.
 WIDTH, MARGIN = 440.0, 16.0
-LABELS, MOST_LABELS, LETTER = 110.0, 236.0, 6.4
+LABELS, MOST_LABELS, LETTER = 110.0, 252.0, 6.9
 ROW, FOOT = 24.0, 44.0
 # Points farther out than this many median interval widths are cut off at the edge rather than squeezing the rest.
 CUT = 3.0

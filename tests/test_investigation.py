@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from planted_links import links_of
 
 from ch4grid.assembly import Assembly
 from ch4grid.causal import Discovery
@@ -26,7 +27,7 @@ from ch4grid.investigation.claims import (
     UNTESTABLE,
     compare,
 )
-from ch4grid.investigation.links import as_links, links_of
+from ch4grid.investigation.links import as_links
 from ch4grid.investigation.overview import lead, overview
 from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace

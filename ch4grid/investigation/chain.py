@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from ch4grid.causal import (
     EffectSettings,
     Mediation,
+    compare_flux,
     counterfactual,
     estimate_structure,
     mediation,
@@ -227,7 +228,13 @@ def _structure(question: Question, answers: Answers) -> Sequence[Finding]:
         )
         for name, propagate in (("ceteris paribus", False), ("propagated", True))
     }
-    return [report_structure(fitted.model), report_counterfactual(results, target=question.flux)]
+    trees = (
+        None if question.quick else compare_flux(question.series, fitted.model, seed=question.seed)
+    )
+    return [
+        report_structure(fitted.model, trees),
+        report_counterfactual(results, target=question.flux),
+    ]
 
 
 def _mediation(question: Question, answers: Answers) -> Sequence[Finding]:

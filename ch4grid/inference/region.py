@@ -116,6 +116,8 @@ def equations(checkpoint: Checkpoint, scenario: Scenario) -> tuple[StructuralMod
     Raises:
         RecipeError: The scenario asks for the equations and they cannot answer.
     """
+    if not scenario.by_equations:
+        return ()
     reason = checkpoint.meta.get("structure", "")
     structure = answering(scenario, checkpoint.structure, checkpoint.drivers, reason)
     if structure is None:

@@ -64,7 +64,6 @@ class Drawing(NamedTuple):
     title: str
     intervals: IntervalPlot | None
     gradient: Gradient | None
-    unit: str
     reading: str
 
 
@@ -135,7 +134,7 @@ def _intervals(finding: Finding, name: str, rows: pd.DataFrame, value: str) -> D
         reference=ALLOWED if rate else 0.0,
         reference_label="allowed" if rate else "",
     )
-    return Drawing(plot.title, plot, None, plot.unit, READ_RATES if rate else READ_INTERVALS)
+    return Drawing(plot.title, plot, None, READ_RATES if rate else READ_INTERVALS)
 
 
 def _sound(row: pd.Series) -> bool:
@@ -182,7 +181,7 @@ def _gradients(finding: Finding) -> Iterator[Drawing]:
             title=f"{short(str(row['driver']))}, asinh units {_per(str(row['driver']))}",
             reversal=(row["reversal"], row["lower"], row["upper"]) if claimed else None,
         )
-        yield Drawing(drawn.chart.title, None, drawn, "", READ_GRADIENT)
+        yield Drawing(drawn.chart.title, None, drawn, READ_GRADIENT)
 
 
 def _band(row: pd.Series, share: Values) -> tuple[Values, Values, Values]:

@@ -258,7 +258,10 @@ def test_the_reversal_is_drawn_where_the_effect_crosses_zero() -> None:
 def test_effects_get_a_panel_per_driver_with_its_unit() -> None:
     drawn = drawings(finding())
     assert [d.title for d in drawn] == ["air temp.", "pressure"]
-    assert [d.unit for d in drawn] == ["asinh units per K", "asinh units per Pa"]
+    assert [d.intervals.unit for d in drawn if d.intervals] == [
+        "asinh units per K",
+        "asinh units per Pa",
+    ]
     first = drawn[0].intervals
     assert first is not None
     assert [(r.label, r.style) for r in first.rows] == [

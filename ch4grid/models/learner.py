@@ -1,0 +1,154 @@
+"""The contract of every model: settings that learn from towers, and what they learn into.
+
+A `Learner` is what a recipe writes. It learns from a `TrainingSet`, which holds nothing of a tower that is later asked
+about, and gives a `Regressor`, which says a `Law` for points. A new model is one file with a learner, and one line in
+the union of `models/config.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, NamedTuple, Protocol, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from ch4grid.errors import InputError
+from ch4grid.graph import CausalGraph
+from ch4grid.grid import great_circle_km
+from ch4grid.models.samples import Targets
+from ch4grid.vocabulary import GASES, Gas
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+# Discovery towers so near to a held-out tower measure the same weather and the same wetland [km].
+NEIGHBOURHOOD_KM = 300.0
+
+
+class Law(NamedTuple):
+    """What a model says of points, in asinh space.
+
+    Args:
+        location: Centre of the transformed flux (site, time) [1].
+        scale: Laplace scale (site, time) [1]; None for a model without an opinion on its own error.
+    """
+
+    location: Floats
+    scale: Floats | None = None
+
+
+class Regressor(Protocol):
+    """A fitted model."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of fitted numbers: weights of a network, leaves of a forest."""
+
+    def predict(self, points: xr.Dataset) -> Law:
+        """The law of the transformed flux at points.
+
+        Args:
+            points: Drivers (site, time), statics (site), coordinates latitude, longitude and ecosystem (site), without
+                flux; a month may depend on itself and on earlier months only, a site on no other site of the points.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """All that a model may learn from.
+
+    Args:
+        samples: Towers (site, time) with drivers, statics (site), flux [kg m-2 s-1] and coverage; coordinates latitude,
+            longitude, ecosystem (index of the class) and cluster (site).
+        series: What causal discovery sees; the samples when None.
+        gas: The gas.
+        seed: Seed of everything random.
+        discoverer: Finds the causal graph in a series; needed by models under a graph only.
+        distances: Distances [km] from cells of deployment to their nearest tower; may be empty.
+    """
+
+    samples: xr.Dataset
+    series: xr.Dataset | None = None
+    gas: Gas = GASES["ch4"]
+    seed: int = 0
+    discoverer: Callable[[xr.Dataset], CausalGraph] | None = None
+    distances: Floats = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def targets(self) -> Targets:
+        """Measured months and their weights (site, time)."""
+        return Targets.of(self.samples, self.gas)
+
+    def graph(self) -> CausalGraph:
+        """The causal graph discovered in these towers and in nothing else.
+
+        Raises:
+            InputError: There is no discoverer.
+        """
+        if self.discoverer is None:
+            raise InputError(
+                "this model needs a causal graph and nothing discovers one",
+                where="training set",
+                expected="a discoverer",
+                found="none",
+            )
+        return self.discoverer(self.samples if self.series is None else self.series)
+
+    def subset(self, kept: Indices) -> "TrainingSet":
+        """The training set of some of the sites, by index; discovery loses the others and their neighbourhood."""
+        gone = np.setdiff1d(np.arange(self.samples.sizes["site"]), kept)
+        series = None if self.series is None else series_without(self.series, self.samples, gone)
+        return replace(self, samples=self.samples.isel(site=kept), series=series)
+
+    def reseeded(self, number: int) -> "TrainingSet":
+        """The same towers under another seed: the number is an index of members."""
+        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        return replace(self, seed=seed)
+
+
+class Learner(BaseModel):
+    """Settings of a model as a recipe writes them; decoding them loads no heavy library."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    # Whether `fit` asks the training set for a causal graph.
+    needs_graph: ClassVar[bool] = False
+
+    def fit(self, training: TrainingSet) -> Regressor:
+        """The model fitted to a training set; the same set gives the same model."""
+        raise NotImplementedError
+
+    def candidates(self) -> tuple[Self, ...]:
+        """Settings among which held-out clusters of the training choose, these first."""
+        return (self,)
+
+    def varied(self, **changes: object) -> Self:
+        """These settings with some of them changed, checked."""
+        return type(self).model_validate(self.model_dump() | changes, strict=False)
+
+
+def series_without(series: xr.Dataset, samples: xr.Dataset, held: Indices) -> xr.Dataset:
+    """The series without held-out towers of the samples, and without strangers near to one of them.
+
+    A tower of the series that is a sample stays or goes with its cluster; one that is not goes when it stands within
+    300 km of a held-out tower.
+    """
+    if not len(held):
+        return series
+    names = set(samples["site"].values.astype(str).tolist())
+    gone = set(samples["site"].values[held].astype(str).tolist())
+    out = samples.isel(site=held)
+    near = great_circle_km(
+        series["latitude"].values[:, None],
+        series["longitude"].values[:, None],
+        out["latitude"].values,
+        out["longitude"].values,
+    ).min(axis=1)
+    kept = [
+        i
+        for i, name in enumerate(series["site"].values.astype(str).tolist())
+        if (name not in gone if name in names else near[i] >= NEIGHBOURHOOD_KM)
+    ]
+    return series.isel(site=kept)

@@ -67,6 +67,7 @@ class TrainingSet:
         seed: Seed of everything random.
         discoverer: Finds the causal graph in a series; needed by models under a graph only.
         distances: Distances [km] from cells of deployment to their nearest tower; may be empty.
+        simulation: Simulated sites of the same variables and dims, for models that transfer from them.
     """
 
     samples: xr.Dataset
@@ -75,6 +76,7 @@ class TrainingSet:
     seed: int = 0
     discoverer: Callable[[xr.Dataset], CausalGraph] | None = None
     distances: Floats = field(default_factory=lambda: np.zeros(0))
+    simulation: xr.Dataset | None = None
 
     @property
     def targets(self) -> Targets:

@@ -98,6 +98,8 @@ DYNAMIC: dict[str, Variable] = {
             "surface_temperature",
         ),
         Variable("lai", "1", "leaf area index", (0.0, 12.0), "leaf_area_index"),
+        Variable("lswi", "1", "land surface water index", (-1.5, 1.5)),
+        Variable("snc", "1", "snow area fraction", (0.0, 1.0), "surface_snow_area_fraction"),
         Variable(
             "gpp",
             "kg m-2 s-1",
@@ -140,6 +142,13 @@ STATIC: dict[str, Variable] = {
         _fraction("permanent_wetland_fraction", "permanent wetland area fraction of land cover"),
         _fraction("ice_fraction", "snow and ice area fraction"),
         _fraction("barren_fraction", "barren area fraction"),
+        _fraction("brown_moss", "presence of brown moss around a tower"),
+        _fraction("sphagnum", "presence of Sphagnum moss around a tower"),
+        _fraction("aerenchymatous", "presence of aerenchymatous plants around a tower"),
+        _fraction("ericaceous_shrub", "presence of ericaceous shrubs around a tower"),
+        _fraction("trees", "presence of trees around a tower"),
+        _static("tas_mean", "K", "mean air temperature at 2 m", (180.0, 335.0), "air_temperature"),
+        _static("pr_mean", "kg m-2 s-1", "mean precipitation", (0.0, 0.01), "precipitation_flux"),
     )
 }
 

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ch4grid.ecosystems import site_class
+from ch4grid.ecosystems import site_class, wetland_class
 from ch4grid.errors import InputError
 from ch4grid.vocabulary import FLUX_UNITS, VARIABLES, Gas
 
 logger = logging.getLogger(__name__)
 
 Step = Literal["month", "week"]
+Unclassified = Literal["leave-out", "wetland"]
 
 # Weeks are bins of seven days from this Monday, for all towers and years.
 WEEK_ANCHOR = pd.Timestamp("1970-01-05")
@@ -72,8 +73,13 @@ def require(table: pd.DataFrame, columns: tuple[str, ...], where: object) -> Non
         )
 
 
-def read_stations(path: Path) -> dict[str, Station]:
+def read_stations(path: Path, unclassified: Unclassified = "leave-out") -> dict[str, Station]:
     """The site table by upper-case site id, in the columns of the FLUXNET-CH4 archive.
+
+    Args:
+        path: The table.
+        unclassified: What a tower is that the scheme has no class for, such as a lake: left out later, or a freshwater
+            wetland of its latitude.
 
     Raises:
         InputError: It cannot be read, lacks a column, or a row has no place or an unknown classification.
@@ -100,6 +106,8 @@ def read_stations(path: Path) -> dict[str, Station]:
             )
         kind = str(row.SITE_CLASSIFICATION)
         ecosystem = site_class(kind, str(row.IGBP), str(row.UPLAND_CLASS), latitude)
+        if ecosystem is None and unclassified == "wetland":
+            ecosystem = str(wetland_class(latitude))
         east = (longitude + 180.0) % 360.0 - 180.0
         stations[name.upper()] = Station(name, latitude, east, ecosystem, kind)
     return stations

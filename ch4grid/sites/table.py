@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,9 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ch4grid.errors import InputError
-from ch4grid.sites.stations import read_csv, read_stations, require, to_sites
+from ch4grid.sites.descriptors import Descriptor, describe
+from ch4grid.sites.stations import Unclassified, read_csv, read_stations, require, to_sites
+from ch4grid.sites.wide import WideSeries
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import GASES, VARIABLES, Gas
 
@@ -28,6 +30,10 @@ class TowerTable(BaseModel):
         coverage_column: Measured fraction of the month [1]; without one a month that has a value counts as measured.
         min_coverage: Smallest measured fraction that gives a flux [1].
         drivers: Vocabulary name to a column in vocabulary units, for drivers measured at the tower.
+        wide: Vocabulary name to a table with one column per tower, for drivers seen from space.
+        statics: Vocabulary name to a column of the site table, for what describes the place.
+        unclassified: What a tower is that the scheme has no class for, such as a lake: left out, or a freshwater
+            wetland of its latitude.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -39,6 +45,9 @@ class TowerTable(BaseModel):
     coverage_column: str | None = None
     min_coverage: float = Field(default=0.2, gt=0.0, le=1.0)
     drivers: dict[str, str] = Field(default_factory=dict)
+    wide: dict[str, WideSeries] = Field(default_factory=dict)
+    statics: dict[str, Descriptor] = Field(default_factory=dict)
+    unclassified: Unclassified = "leave-out"
 
     @field_validator("flux_column")
     @classmethod
@@ -50,21 +59,22 @@ class TowerTable(BaseModel):
             )
         return name
 
-    @field_validator("drivers")
+    @field_validator("drivers", "wide", "statics")
     @classmethod
-    def _known(cls, mapping: dict[str, str]) -> dict[str, str]:
+    def _known(cls, mapping: dict[str, Any]) -> dict[str, Any]:
         unknown = [n for n in mapping if n not in VARIABLES]
         if unknown:
             raise ValueError(f"no variable {', '.join(unknown)} in the vocabulary")
         return mapping
 
     def inputs(self, workspace: Workspace, gas: Gas = GASES["ch4"]) -> list[Path]:
-        """The site table and the table of fluxes, sorted; the same for every gas.
+        """The site table, the table of fluxes and the wide tables, sorted; the same for every gas.
 
         Raises:
             InputError: A file is missing.
         """
-        return sorted([*workspace.matches(self.sites), *workspace.matches(self.path)])
+        wide = [f for w in self.wide.values() for f in workspace.matches(w.path)]
+        return sorted({*workspace.matches(self.sites), *workspace.matches(self.path), *wide})
 
     def open(self, workspace: Workspace, gas: Gas) -> xr.Dataset:
         """SITES without clusters, monthly (site, time).
@@ -72,7 +82,7 @@ class TowerTable(BaseModel):
         Raises:
             InputError: A file or column is missing, a time is not a month, or a tower is not in the site table.
         """
-        stations = read_stations(workspace.matches(self.sites)[0])
+        stations = read_stations(workspace.matches(self.sites)[0], self.unclassified)
         paths = workspace.matches(self.path)
         table = pd.concat([self._read(path) for path in paths], ignore_index=True)
         if bool(table.duplicated(["site", "month"]).any()):
@@ -82,10 +92,13 @@ class TowerTable(BaseModel):
             )
         table["flux"] = table["flux"] * gas.kg_per_nmol
         columns = ["flux", "coverage", *self.drivers]
+        wide = {n: w.monthly(n, workspace) for n, w in self.wide.items()}
         series = {
-            str(site): rows.set_index("month")[columns] for site, rows in table.groupby("site")
+            str(site): _joined(rows.set_index("month")[columns], str(site), wide)
+            for site, rows in table.groupby("site")
         }
-        return to_sites(series, stations, gas, "month", f"table, {self.path}")
+        sites = to_sites(series, stations, gas, "month", f"table, {self.path}")
+        return describe(sites, self.statics, workspace.matches(self.sites)[0])
 
     def _read(self, path: Path) -> pd.DataFrame:
         """Site (upper case), month, flux [nmol m-2 s-1], coverage and drivers of one file."""
@@ -108,6 +121,12 @@ class TowerTable(BaseModel):
             }
         )
         return table.assign(**{n: _numbers(native, c, path) for n, c in self.drivers.items()})
+
+
+def _joined(rows: pd.DataFrame, site: str, wide: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of a tower with what was seen of it from space, on all months of either."""
+    seen = {n: table[site] for n, table in wide.items() if site in table}
+    return rows.join(pd.DataFrame(seen), how="outer") if seen else rows
 
 
 def _numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:

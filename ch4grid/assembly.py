@@ -206,7 +206,7 @@ class Assembly:
         if not sources:
             return samples
         series = sites_package.assemble(sources, self.workspace, self.recipe.gas_row)
-        return _joined_clusters(series, samples)
+        return joined_clusters(series, samples)
 
     def neighbour_distances(self, samples: xr.Dataset) -> NDArray[np.float64]:
         """Distances from land cells to their nearest tower [km]: what neighbour dropout draws from."""
@@ -305,7 +305,7 @@ class Assembly:
         return Path(path).name
 
 
-def _joined_clusters(series: xr.Dataset, samples: xr.Dataset) -> xr.Dataset:
+def joined_clusters(series: xr.Dataset, samples: xr.Dataset) -> xr.Dataset:
     """The discovery series with the cluster numbers of the samples, so that holding a cluster out holds both out.
 
     A tower that is no sample takes the cluster of the nearest sample within the cluster distance, else one of its own.

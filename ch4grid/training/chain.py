@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from ch4grid.causal import Discovery, discover
 from ch4grid.causal.answering import fit_or_tell
-from ch4grid.errors import InputError
 from ch4grid.graph import CausalGraph
 from ch4grid.models.checkpoint import Applicability, Checkpoint, applicability_rows
 from ch4grid.models.config import CTGATConfig
 from ch4grid.models.fitting import FitTask, Member, fit_member
+from ch4grid.models.folds import grouped_folds
+from ch4grid.models.learner import series_without
 from ch4grid.models.magnitude import Moments, fit_magnitude
 from ch4grid.models.samples import Points, Scaler, Targets, class_codes, predictor_names
-from ch4grid.models.spatial import Places, distance_km
 from ch4grid.training.judging import judge
 from ch4grid.uncertainty import mean_distance_of, threshold
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
@@ -30,8 +30,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Indices = NDArray[np.intp]
 
-# Discovery towers so near to a held-out tower measure the same weather and the same wetland [km].
-NEIGHBOURHOOD_KM = 300.0
 # Training months that the area of applicability is measured against.
 APPLICABILITY_ROWS = 1200
 # A predictor never counts for less than this share of the most important one.
@@ -181,42 +179,6 @@ def held_out(
     return predicted.sel(site=samples["site"])
 
 
-def grouped_folds(
-    cluster: Integers, folds: int, seed: int, *, ecosystem: Integers | None = None
-) -> Integers:
-    """Fold of each tower (S): whole clusters, the largest first, each to the fold that holds fewest towers like it.
-
-    Args:
-        cluster: Cluster of each tower (S).
-        folds: Number of folds.
-        seed: Seed of the order among equal clusters.
-        ecosystem: Class of each tower (S); with it no fold leaves out a class that others could leave out in part.
-
-    Raises:
-        InputError: There are fewer clusters than folds.
-    """
-    labels, index, counts = np.unique(cluster, return_inverse=True, return_counts=True)
-    if len(labels) < max(folds, 2):
-        raise InputError(
-            "too few clusters of towers",
-            where="training.folds",
-            expected=f"at least {max(folds, 2)} clusters for {folds} folds",
-            found=f"{len(labels)} clusters",
-            fix="Add towers or ask for fewer folds",
-        )
-    classes = np.zeros_like(cluster) if ecosystem is None else ecosystem
-    # Towers of each class in each cluster.
-    content = np.zeros((len(labels), int(classes.max()) + 1), dtype=np.int64)
-    np.add.at(content, (index, classes), 1)
-    random = np.random.default_rng(seed).permutation(len(labels))
-    held, home = np.zeros((folds, content.shape[1]), dtype=np.int64), np.zeros_like(labels)
-    for i in random[np.argsort(-counts[random], kind="stable")]:
-        alike, size = held @ content[i], held.sum(axis=1)
-        home[i] = np.lexsort((size, alike))[0]
-        held[home[i]] += content[i]
-    return np.asarray(home[index], dtype=np.int64)
-
-
 def run_discovery(task: DiscoveryTask) -> CausalGraph:
     """The causal graph of a task."""
     return task.discoverer(
@@ -227,25 +189,6 @@ def run_discovery(task: DiscoveryTask) -> CausalGraph:
         config=task.config,
         seed=task.seed,
     )
-
-
-def series_without(series: xr.Dataset, samples: xr.Dataset, held: Indices) -> xr.Dataset:
-    """The series without held-out towers of the samples, and without strangers near to one of them.
-
-    A tower of the series that is a sample stays or goes with its cluster; one that is not goes when it stands within
-    300 km of a held-out tower.
-    """
-    if not len(held):
-        return series
-    names = set(samples["site"].values.astype(str).tolist())
-    gone = set(samples["site"].values[held].astype(str).tolist())
-    near = distance_km(_places(series), _places(samples.isel(site=held))).min(axis=1)
-    kept = [
-        i
-        for i, name in enumerate(series["site"].values.astype(str).tolist())
-        if (name not in gone if name in names else near[i] >= NEIGHBOURHOOD_KM)
-    ]
-    return series.isel(site=kept)
 
 
 def _ensemble(
@@ -384,12 +327,6 @@ def _out_of_fold(
     ]
     joined = xr.concat(pieces, dim="site", join="exact")
     return joined.sel(site=ensemble.samples["site"])
-
-
-def _places(sites: xr.Dataset) -> Places:
-    count = sites.sizes["site"]
-    latitude, longitude = (sites[n].values.astype(np.float64) for n in ("latitude", "longitude"))
-    return Places(latitude, longitude, np.zeros(count, np.int64), np.zeros((count, 0)))
 
 
 def _seed(seed: int, part: int, member: int) -> int:

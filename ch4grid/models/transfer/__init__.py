@@ -1,0 +1,1 @@
+"""Transfer learning from simulated sites to towers: settings, domains, network, training and skill."""

@@ -18,10 +18,11 @@ from ch4grid.models.attention import ParentLists
 from ch4grid.models.config import CTGATConfig
 from ch4grid.models.ctgat import CTGAT, Group, bank_table, groups_of, memory, parent_lists
 from ch4grid.models.head import Prediction
-from ch4grid.models.losses import Measured, distance, loss, month_weights
+from ch4grid.models.losses import Measured, distance, loss
 from ch4grid.models.magnitude import Moments, fit_magnitude, flux_limits
 from ch4grid.models.samples import Points, Scaler, Targets
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
+from ch4grid.models.weighting import month_weights
 from ch4grid.models.windows import Windows
 
 Floats = NDArray[np.float64]

@@ -6,12 +6,12 @@ L = L_lap + 0.5 L_pin + l_c L_causal + 0.3 L_mag + 0.1 L_site + 0.1 L_inv       
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ch4grid.models.attention import ParentLists
 from ch4grid.models.head import QUANTILES, Prediction
+from ch4grid.models.weighting import month_weights as month_weights
 
 PINBALL = 0.5
 CAUSAL_FIRST, CAUSAL_LAST = 0.1, 0.02
@@ -124,21 +124,3 @@ def _invariance(likelihood: Tensor, measured: Measured) -> Tensor:
     rows = (months * likelihood).sum(1)
     mean = (measured.tower * rows).sum()
     return (measured.tower * (rows - mean) ** 2).sum()
-
-
-def month_weights(weight: np.ndarray, ecosystem: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Weights (S, T) of months that balance towers (n^-0.5) and classes (clipped to [0.5, 3]), summing to one.
-
-    Args:
-        weight: Weight of each month by its coverage (S, T).
-        ecosystem: Class of each tower (S).
-        drawn: How often the bootstrap drew each tower (S).
-    """
-    months = np.maximum((weight > 0).sum(axis=1), 1)
-    tower = drawn * months**-0.5
-    total = np.bincount(ecosystem, weights=(weight * tower[:, None]).sum(axis=1), minlength=1)
-    present = total > 0
-    mean = total[present].mean() if present.any() else 1.0
-    factor = np.where(present, np.clip(mean / np.where(present, total, 1.0), 0.5, 3.0), 1.0)
-    out = weight * tower[:, None] * factor[ecosystem][:, None]
-    return np.asarray(out / max(out.sum(), 1e-12))

@@ -10,9 +10,9 @@ from ch4grid.models.attention import DagAttention, FluxReadout, ParentLists
 from ch4grid.models.config import CTGATConfig
 from ch4grid.models.ctgat import CTGAT, memory
 from ch4grid.models.encoder import MEMORY, DriverEncoder
-from ch4grid.models.losses import month_weights
 from ch4grid.models.magnitude import Moments, fit_magnitude
 from ch4grid.models.samples import Targets
+from ch4grid.models.weighting import month_weights
 from ch4grid.vocabulary import ECOSYSTEMS
 
 DRIVERS = ("a", "b", "c")

@@ -126,9 +126,44 @@ class Learner(BaseModel):
         """Settings among which held-out clusters of the training choose, these first."""
         return (self,)
 
+    def trial(self) -> Self:
+        """Settings under which held-out errors are learnt: themselves, or cheaper by fewer members of an ensemble."""
+        return self
+
+    def learn(self, training: TrainingSet, fold: NDArray[np.int64]) -> tuple[Law, Regressor]:
+        """What the model says of each training tower when its fold is left out, and the model fitted to all of them."""
+        return out_of_fold(self.trial(), training, fold), self.fit(training)
+
     def varied(self, **changes: object) -> Self:
         """These settings with some of them changed, checked."""
         return type(self).model_validate(self.model_dump() | changes, strict=False)
+
+
+def out_of_fold(learner: Learner, training: TrainingSet, fold: NDArray[np.int64]) -> Law:
+    """What a model says of every training tower (site, time) when the fold of the tower is left out.
+
+    Args:
+        learner: The model.
+        training: Towers.
+        fold: Fold of each tower (site).
+    """
+    everyone = np.arange(len(fold))
+    shape = (training.samples.sizes["site"], training.samples.sizes["time"])
+    location, scale = np.full(shape, np.nan), np.full(shape, np.nan)
+    points = without_flux(training.samples, training.gas)
+    for k in np.unique(fold):
+        out = np.flatnonzero(fold == k)
+        fitted = learner.fit(training.subset(np.setdiff1d(everyone, out)))
+        law = fitted.predict(points.isel(site=out))
+        location[out] = law.location
+        if law.scale is not None:
+            scale[out] = law.scale
+    return Law(location, scale if np.isfinite(scale).all() else None)
+
+
+def without_flux(samples: xr.Dataset, gas: Gas) -> xr.Dataset:
+    """Samples as points: what a model may be asked about."""
+    return samples.drop_vars([gas.flux, f"{gas.flux}_coverage"], errors="ignore")
 
 
 def series_without(series: xr.Dataset, samples: xr.Dataset, held: Indices) -> xr.Dataset:

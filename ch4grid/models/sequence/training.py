@@ -34,6 +34,8 @@ GRADIENT_LIMIT = 1.0
 RISE = 0.1
 # Share of the drivers of a row hidden in a step: at a cell a source may be missing.
 DRIVER_DROPOUT = 0.07
+# Rows of a step, drawn anew at every step where there are more; bounds its time.
+ROWS = 96
 # Sites predicted at once; bounds the memory.
 SITES = 512
 
@@ -123,7 +125,7 @@ def optimise(
 ) -> None:
     """Fit a network in place to a loss that is evaluated at every step, and leave it in evaluation mode."""
     weights = [w for w in network.parameters() if w.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
     network.train()
     for _ in range(steps):
@@ -136,10 +138,12 @@ def optimise(
 
 
 def training_loss(network: nn.Module, rows: Rows, frame: Frame) -> Tensor:
-    """The loss of a network on rows with some drivers hidden; of months drawn by weight if it is `Windowed`."""
+    """The loss of a network on drawn rows, or on months drawn by weight if it is `Windowed`; some drivers are hidden."""
     if not isinstance(network, Windowed):
-        output = network(hide_drivers(rows.inputs), rows.statics)
-        return (rows.weight * laplace_loss(frame.said(output), rows.target)).sum()
+        drawn = torch.randperm(len(rows.inputs))[:ROWS]
+        output = network(hide_drivers(rows.inputs[drawn]), rows.statics[drawn])
+        weight = rows.weight[drawn]
+        return (weight * laplace_loss(frame.said(output), rows.target[drawn])).sum() / weight.sum()
     drawn = torch.multinomial(rows.weight.flatten(), network.months, replacement=True)
     months = rows.weight.shape[1]
     row, month = drawn // months, drawn % months
@@ -173,5 +177,5 @@ def _pace(step: int, steps: int) -> float:
 @torch.no_grad()
 def _say(network: nn.Module, frame: Frame, inputs: Tensor, statics: Tensor) -> Said:
     """The law (S, T) of one network."""
-    parts = zip(inputs.split(SITES), statics.split(SITES), strict=True)
+    parts = zip(torch.split(inputs, SITES), torch.split(statics, SITES), strict=True)
     return frame.said(torch.cat([network(*part) for part in parts]))

@@ -36,7 +36,7 @@ class Windowed(nn.Module):
         rows, months = inputs.shape[:2]
         index = torch.arange(rows * months)
         judged = []
-        for part in index.split(CHUNK):
+        for part in torch.split(index, CHUNK):
             row, month = part // months, part % months
             judged.append(self.judge(*cut_windows(inputs, row, month), statics[row]))
         return torch.cat(judged).reshape(rows, months, 2)

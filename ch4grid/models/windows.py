@@ -1,7 +1,8 @@
 """Windows: a long record cut into rows of equal length, so that a fit spends no step on years without a target.
 
-Towers measure for three years out of twenty. A row holds 24 months of memory and 48 months that may be targets; rows
-start a multiple of 48 months apart, so all share their calendar months, and every target stands in exactly one row.
+Towers measure for three years out of twenty, with gaps. A row holds 24 months of memory and some years that may be
+targets; rows start whole years apart, so all share their calendar months, and every target stands in exactly one row.
+Short rows waste memory, long ones months without a target: the length that costs least is taken.
 """
 
 from dataclasses import dataclass, replace
@@ -16,8 +17,11 @@ Integers = NDArray[np.int64]
 Number = TypeVar("Number", bound=np.generic)
 
 SPIN_UP = 24
-TARGETS = 48
-LENGTH = SPIN_UP + TARGETS
+# Months of a row that may be targets, the longest first: of equal cost it wins.
+TARGETS = (48, 36, 24, 12)
+LONGEST = SPIN_UP + TARGETS[0]
+# Cost of a month that may be a target over that of a month of memory, which only the encoder sees.
+TARGET_COST = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +42,26 @@ class Windows:
     def of(cls, weight: NDArray[np.float64]) -> "Windows":
         """The rows that hold a target, of weights (S, T); records no longer than a row are kept whole."""
         towers, months = weight.shape
-        if months <= LENGTH:
+        if months <= LONGEST:
             return cls(np.arange(towers), np.zeros(towers, dtype=np.int64), months)
-        starts = np.arange(0, months - SPIN_UP, TARGETS)
+        return min((cls._cut(weight, targets) for targets in TARGETS), key=lambda w: w.cost)
+
+    @property
+    def cost(self) -> float:
+        """What a step over these rows costs, in months of memory."""
+        return len(self.owner) * (SPIN_UP + TARGET_COST * (self.months - SPIN_UP))
+
+    @classmethod
+    def _cut(cls, weight: NDArray[np.float64], targets: int) -> "Windows":
+        """Rows of a given number of months that may be targets."""
+        months, length = weight.shape[1], SPIN_UP + targets
+        starts = np.arange(0, months - SPIN_UP, targets)
         first = np.where(starts == 0, 0, starts + SPIN_UP)
         wanted = [
-            (weight[:, a : s + LENGTH] > 0).any(axis=1) for a, s in zip(first, starts, strict=True)
+            (weight[:, a : s + length] > 0).any(axis=1) for a, s in zip(first, starts, strict=True)
         ]
         owner, window = np.nonzero(np.stack(wanted, axis=1))
-        return cls(owner, starts[window], LENGTH)
+        return cls(owner, starts[window], length)
 
     def cut(self, values: NDArray[Number], fill: float) -> NDArray[Number]:
         """Rows (R, months, ...) of values (S, T, ...), `fill` after the end of the record."""

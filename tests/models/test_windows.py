@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ch4grid.models.samples import Points, predictor_names
-from ch4grid.models.windows import LENGTH, SPIN_UP, Windows
+from ch4grid.models.windows import LONGEST, SPIN_UP, TARGETS, Windows
 from ch4grid.testing import samples
 from ch4grid.vocabulary import GASES
 
@@ -28,12 +28,18 @@ def test_a_row_is_the_part_of_the_record_that_it_says():
     weight[1, 100] = weight[2, 5] = weight[2, 149] = 1.0
     windows = Windows.of(weight)
     assert windows.owner.tolist() == [1, 2, 2]
-    assert windows.start.tolist() == [48, 0, 96]
+    assert windows.start.tolist() == [72, 0, 120]
     rows = windows.points(points)
-    assert rows.dynamic.shape[1] == LENGTH
-    np.testing.assert_array_equal(rows.dynamic[0], points.dynamic[1, 48 : 48 + LENGTH])
-    np.testing.assert_array_equal(rows.dynamic[2, :54], points.dynamic[2, 96:])
-    assert np.isnan(rows.dynamic[2, 54:]).all()
+    assert rows.dynamic.shape[1] == windows.months == SPIN_UP + TARGETS[-1]
+    np.testing.assert_array_equal(rows.dynamic[0], points.dynamic[1, 72:108])
+    np.testing.assert_array_equal(rows.dynamic[2, :30], points.dynamic[2, 120:])
+    assert np.isnan(rows.dynamic[2, 30:]).all()
+
+
+def test_a_record_full_of_targets_is_cut_into_the_longest_rows():
+    windows = Windows.of(np.ones((2, SPIN_UP + 4 * TARGETS[0])))
+    assert windows.months == LONGEST
+    assert windows.start.tolist() == [0, 48, 96, 144] * 2
 
 
 def test_a_short_record_is_kept_whole():

@@ -138,7 +138,7 @@ def optimise(
 
 
 def training_loss(network: nn.Module, rows: Rows, frame: Frame) -> Tensor:
-    """The loss of a network on drawn rows, or on months drawn by weight if it is `Windowed`; some drivers are hidden."""
+    """The loss of a network on drawn rows, or on months drawn by weight if it is `Windowed`, with drivers hidden."""
     if not isinstance(network, Windowed):
         drawn = torch.randperm(len(rows.inputs))[:ROWS]
         output = network(hide_drivers(rows.inputs[drawn]), rows.statics[drawn])

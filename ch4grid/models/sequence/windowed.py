@@ -19,7 +19,7 @@ class Windowed(nn.Module):
     """Judges months one by one; a subclass says how in `judge`."""
 
     # Months B drawn in a step of training.
-    months: ClassVar[int] = 512
+    months: ClassVar[int] = 256
 
     def judge(self, windows: Tensor, present: Tensor, statics: Tensor) -> Tensor:
         """Location and log scale (B, 2) of the last month of windows.

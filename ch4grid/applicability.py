@@ -61,7 +61,8 @@ class Inflation:
             threshold: Index of the area of applicability; the weighted median index when None.
         """
         known = np.isfinite(di) & np.isfinite(score)
-        index, error, label = (np.asarray(v)[known] for v in (di, score, cluster))
+        index, error = (np.asarray(v, dtype=np.float64)[known] for v in (di, score))
+        label = cluster[known]
         if len(np.unique(label)) < 2 or float(np.max(error, initial=0.0)) <= 0:
             return cls()
         weight = _weights(label)

@@ -28,8 +28,8 @@ Method = Literal["grouped", "split"]
 
 LEVELS = tuple(i / 20 for i in range(1, 20))
 # Clusters that all classes together count for in the centre and the spread of a class: with four clusters it is two
-# thirds its own. On planted classes whose spreads differ sevenfold, three left the narrow one at 97.4 and the wide one at
-# 87.3 % instead of 96.5 and 88.3.
+# thirds its own. On planted classes whose spreads differ sevenfold, three left the narrow one at 97.4 and the wide one
+# at 87.3 % instead of 96.5 and 88.3.
 BORROWED_CLUSTERS = 2.0
 # Clusters that make a law of scores z; a class that has fewer borrows the rest. With n of them the 90 % interval is
 # read at rank 0.9 (n + 1): at 94.5 % for n = 20, which covered too much, at 92 % for n = 40.
@@ -280,7 +280,8 @@ class _Table(NamedTuple):
         size = shape[0] * shape[1]
 
         def summed(values: Floats) -> Floats:
-            return np.bincount(cell, weights=weight * values, minlength=size).reshape(shape)
+            total = np.bincount(cell, weights=weight * values, minlength=size)
+            return np.asarray(total, dtype=np.float64).reshape(shape)
 
         present = summed(np.ones_like(residual)).round()
         means = summed(residual)

@@ -82,7 +82,7 @@ def variances(fit, training, points, draws=40, **settings):
     return components(fit, training, points, draws=draws, seed=1, **settings)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), factors=st.sets(st.sampled_from(FACTORS), min_size=1))
 def test_components_sum_to_the_variance_over_all_combinations(seed, factors):
     dims = (*sorted(factors), "site")

@@ -15,11 +15,13 @@ from ch4grid.sites.fluxnet_ch4 import FluxnetCH4
 from ch4grid.sites.laboratory import TwinLaboratory
 from ch4grid.sites.table import TowerTable
 from ch4grid.sites.twin import TwinTowers
+from ch4grid.sites.xmethanewet import XMethaneWet
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import Gas
 
 SiteSource = Annotated[
-    FluxnetCH4 | TowerTable | TwinLaboratory | TwinTowers, Field(discriminator="source")
+    FluxnetCH4 | TowerTable | TwinLaboratory | TwinTowers | XMethaneWet,
+    Field(discriminator="source"),
 ]
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "TowerTable",
     "TwinLaboratory",
     "TwinTowers",
+    "XMethaneWet",
     "assemble",
     "clusters",
 ]

@@ -19,7 +19,7 @@ from ch4grid.models.tabular.regressor import SEEDS, Estimator, TabularLearner, c
 
 Floats = NDArray[np.float64]
 
-BATCH = 128
+BATCH = 256
 
 
 class MLP(TabularLearner):
@@ -38,13 +38,13 @@ class MLP(TabularLearner):
     members: int = Field(default=5, ge=1)
     width: int = Field(default=24, ge=1)
     passes: int = Field(default=40, ge=1)
-    learning_rate: float = Field(default=0.003, gt=0)
-    penalty: float = Field(default=3.0, ge=0)
+    learning_rate: float = Field(default=0.005, gt=0)
+    penalty: float = Field(default=6.0, ge=0)
     scaled: ClassVar[bool] = True
 
     def candidates(self) -> tuple[Self, ...]:
         """These settings, a stronger and a weaker penalty."""
-        return choices(self, "penalty", (3.0, 10.0, 1.0))
+        return choices(self, "penalty", (6.0, 20.0, 2.0))
 
     def estimator(self, seed: int, columns: int) -> Estimator:
         """The ensemble."""

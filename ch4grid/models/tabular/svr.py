@@ -36,9 +36,9 @@ class SVR(TabularLearner):
 
     def estimator(self, seed: int, columns: int) -> Estimator:
         """Support vector regression."""
-        from sklearn.svm import SVR as Library  # heavy
+        from sklearn import svm  # heavy
 
-        library: Estimator = Library(C=self.cost, epsilon=self.tube, gamma=1 / columns)
+        library: Estimator = svm.SVR(C=self.cost, epsilon=self.tube, gamma=1 / columns)
         return library
 
     def size(self, estimator: Any) -> int:

@@ -1,11 +1,16 @@
 """The settings of a model as a recipe writes them; decoding them loads no heavy library."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ch4grid.models.learner import Learner, Regressor, TrainingSet
+
+# Members by which held-out errors are learnt where the whole ensemble would cost too much.
+TRIAL_MEMBERS = 2
 
 
-class CTGATConfig(BaseModel):
+class CTGATConfig(Learner):
     """Settings of the causal graph attention network.
 
     Args:
@@ -28,7 +33,7 @@ class CTGATConfig(BaseModel):
         randomise_graph: Deal the links anew before the fit: the control that a causal graph must beat.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    needs_graph: ClassVar[bool] = True
 
     architecture: Literal["ctgat"] = "ctgat"
     members: int = Field(default=10, ge=2)
@@ -40,13 +45,31 @@ class CTGATConfig(BaseModel):
     near: int = Field(default=3, ge=0)
     alike: int = Field(default=5, ge=0)
     same_class: int = Field(default=4, ge=0)
-    steps: int = Field(default=120, ge=1)
+    steps: int = Field(default=120, ge=3)
     learning_rate: float = Field(default=0.02, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     driver_dropout: float = Field(default=0.07, ge=0, lt=1)
     use_prior: bool = True
     randomise_graph: bool = False
+
+    def fit(self, training: TrainingSet) -> Regressor:
+        """The ensemble fitted to a training set under the graph that is discovered in it."""
+        from ch4grid.models.ctgat_learner import fit_ctgat  # heavy: torch
+
+        return fit_ctgat(self, training)
+
+    def candidates(self) -> tuple["CTGATConfig", ...]:
+        """These settings, more dropout with more decay, and half the steps."""
+        return (
+            self,
+            self.varied(dropout=0.3, weight_decay=0.05),
+            self.varied(steps=max(self.steps // 2, 3)),
+        )
+
+    def trial(self) -> "CTGATConfig":
+        """The same network in two members."""
+        return self.varied(members=TRIAL_MEMBERS)
 
 
 ModelConfig = CTGATConfig

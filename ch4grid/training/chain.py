@@ -17,11 +17,11 @@ from ch4grid.causal.answering import fit_or_tell
 from ch4grid.graph import CausalGraph
 from ch4grid.models.checkpoint import Applicability, Checkpoint, applicability_rows
 from ch4grid.models.config import CTGATConfig
+from ch4grid.models.ctgat_learner import LEAST_WEIGHT, fit_task, member_seed
 from ch4grid.models.fitting import FitTask, Member, fit_member
 from ch4grid.models.folds import grouped_folds
-from ch4grid.models.learner import series_without
-from ch4grid.models.magnitude import Moments, fit_magnitude
-from ch4grid.models.samples import Points, Scaler, Targets, class_codes, predictor_names
+from ch4grid.models.learner import TrainingSet, series_without
+from ch4grid.models.samples import Targets, class_codes, predictor_names
 from ch4grid.training.judging import judge
 from ch4grid.uncertainty import mean_distance_of, threshold
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
@@ -32,8 +32,6 @@ Indices = NDArray[np.intp]
 
 # Training months that the area of applicability is measured against.
 APPLICABILITY_ROWS = 1200
-# A predictor never counts for less than this share of the most important one.
-LEAST_WEIGHT = 0.05
 
 
 class Mapper(Protocol):
@@ -235,7 +233,7 @@ def _fit_parts(
     graphs = list(mapper(run_discovery, discoveries))
     drafts = [_draft(ensemble, part, graph) for part, graph in zip(parts, graphs, strict=True)]
     tasks = [
-        replace(task, seed=_seed(ensemble.seed, number, member))
+        replace(task, seed=member_seed(ensemble.seed, number, member))
         for number, (task, _) in enumerate(drafts)
         for member in range(members[number])
     ]
@@ -250,26 +248,14 @@ def _fit_parts(
 def _draft(ensemble: Ensemble, part: Indices, graph: CausalGraph) -> tuple[FitTask, Checkpoint]:
     """The fit of a part of the towers, and the checkpoint that waits for its members."""
     samples = ensemble.samples.isel(site=part)
-    drivers, statics = predictor_names(samples, ensemble.gas)
-    points = Points.of(samples, drivers, statics)
-    targets, cluster = Targets.of(samples, ensemble.gas), ensemble.clusters[part]
-    scaler = Scaler.fit(points, drivers, statics)
-    weights = static_importance(scaler, points, targets, cluster)
-    task = FitTask(
-        points=points,
-        targets=targets,
-        cluster=cluster,
-        scaler=scaler,
-        static_weights=weights,
-        graph=graph,
-        config=ensemble.model,
-        distances=ensemble.distances,
-        seed=ensemble.seed,
+    training = TrainingSet(
+        samples, gas=ensemble.gas, seed=ensemble.seed, distances=ensemble.distances
     )
+    task = fit_task(ensemble.model, training, graph)
     meta = {
-        "sites": points.site.tolist(),
-        "clusters": sorted({int(c) for c in cluster}),
-        "site_months": int((targets.weight > 0).sum()),
+        "sites": task.points.site.tolist(),
+        "clusters": sorted({int(c) for c in task.cluster}),
+        "site_months": int((task.targets.weight > 0).sum()),
         "first_month": str(samples["time"].values[0])[:7],
         "last_month": str(samples["time"].values[-1])[:7],
         "seed": ensemble.seed,
@@ -277,25 +263,14 @@ def _draft(ensemble: Ensemble, part: Indices, graph: CausalGraph) -> tuple[FitTa
     return task, Checkpoint(
         config=ensemble.model,
         gas=ensemble.gas.name,
-        scaler=scaler,
+        scaler=task.scaler,
         graph=graph,
         members=(),
-        bank=points,
-        static_weights=weights,
+        bank=task.points,
+        static_weights=task.static_weights,
         applicability=_applicability(task),
         meta=meta,
     )
-
-
-def static_importance(
-    scaler: Scaler, points: Points, targets: Targets, cluster: Integers
-) -> Floats:
-    """Importance of each static predictor (N), at most 1: its size in the ridge regression of level and amplitude."""
-    ridge = fit_magnitude(
-        Moments.of(targets), scaler.static_features(points), cluster, np.ones(len(cluster))
-    )
-    size = np.abs(ridge[:, : len(scaler.statics)]).sum(axis=0, dtype=np.float64)
-    return np.asarray(np.clip(size / max(size.max(initial=0.0), 1e-12), LEAST_WEIGHT, 1.0))
 
 
 def _applicability(task: FitTask) -> Applicability:
@@ -327,8 +302,3 @@ def _out_of_fold(
     ]
     joined = xr.concat(pieces, dim="site", join="exact")
     return joined.sel(site=ensemble.samples["site"])
-
-
-def _seed(seed: int, part: int, member: int) -> int:
-    """A seed for each member of each part, independent of how many others there are."""
-    return int(np.random.SeedSequence([seed, part, member]).generate_state(1)[0])

@@ -66,6 +66,16 @@ COST = {
 }
 PROBABILITIES = frozenset({"p", "p_holm", "p_mae", "p_mae_holm"})
 LEAST_P = 1e-3
+# Numbers around 1, which are given to the same decimal in every row.
+EVEN = PROBABILITIES | {"nse", "asinh_nse", "r2", "coverage50", "coverage80", "coverage90"}
+EVEN |= {"difference", "lower", "upper"}
+HEADS = {
+    **{name: head for name, (head, _) in SCORES.items()},
+    "p_holm": "p (Holm)",
+    "mae_difference": "MAE difference",
+    "p_mae": "p (MAE)",
+    "p_mae_holm": "p (MAE, Holm)",
+}
 
 
 class Cell(NamedTuple):
@@ -164,15 +174,17 @@ def _line(row: pd.Series, winner: str) -> Line:
     cells = []
     for name in SCORES:
         ends = interval_of(row, name)
-        told = f"{figure(ends[0])} to {figure(ends[1])}" if ends else ""
-        cells.append(Cell(figure(_number(row.get(name))), told))
-    return Line(str(row["model"]), _text(row.get("n")), tuple(cells), row["model"] == winner)
+        told = " to ".join(_score(name, end, 2) for end in ends) if ends else ""
+        cells.append(Cell(_score(name, _number(row.get(name))), told))
+    return Line(
+        str(row["model"]), _text(_whole(row.get("n"))), tuple(cells), row["model"] == winner
+    )
 
 
 def _everything(b: Benchmark) -> Table | None:
     """Scores of every model under every split."""
     columns = [c for c in ("model", "split", "n", *SCORES) if c in b.results]
-    frame = b.results[columns].rename(columns={k: head for k, (head, _) in SCORES.items()})
+    frame = b.results[columns]
     frame = frame.assign(split=frame["split"].map(lambda s: SPLITS.get(s, s)))
     return (
         _table("All scores under every split", "", frame, {}, folded=True) if len(frame) else None
@@ -223,25 +235,41 @@ def _table(
     if not isinstance(frame.index, pd.RangeIndex) and any(frame.index.names):
         frame = frame.reset_index()
     heads = tuple(
-        Head(words(str(c)), meanings.get(str(c), ""), not pd.api.types.is_numeric_dtype(frame[c]))
+        Head(
+            HEADS.get(str(c), words(str(c))),
+            meanings.get(str(c), ""),
+            not pd.api.types.is_numeric_dtype(frame[c]),
+        )
         for c in frame.columns
     )
-    rows = tuple(
-        tuple(_told(str(c), v) for c, v in zip(frame.columns, row, strict=True))
-        for row in frame.head(LONGEST_TABLE).itertuples(index=False, name=None)
-    )
+    shown = frame.head(LONGEST_TABLE)
+    columns = [_column(str(c), shown[c]) for c in shown.columns]
+    rows = tuple(zip(*columns, strict=True))
     return Table(title, note, Sheet(heads, rows, max(0, len(frame) - LONGEST_TABLE)), folded)
 
 
-def _told(column: str, value: Any) -> str:
-    """A value as text; a probability below the least is only said to be."""
-    if column in PROBABILITIES and _number(value) < LEAST_P:
+def _column(name: str, values: pd.Series) -> list[str]:
+    """Values of a column as text, counts without decimals."""
+    numbers = values.map(_number).astype(np.float64)
+    known = numbers[np.isfinite(numbers)]
+    if name in EVEN and pd.api.types.is_numeric_dtype(values):
+        return [_score(name, v) for v in numbers]
+    if pd.api.types.is_float_dtype(values) and (known == known.round()).all():
+        return [f"{v:.0f}".replace("-", MINUS) if np.isfinite(v) else MISSING for v in numbers]
+    return [_text(v) for v in values]
+
+
+def _score(name: str, value: float, decimals: int = 3) -> str:
+    """A number of a score as text; of a small probability only the bound."""
+    if not math.isfinite(value) or name not in EVEN:
+        return figure(value)
+    if name in PROBABILITIES and value < LEAST_P:
         return f"< {LEAST_P:g}"
-    return _text(value)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", MINUS)
 
 
 def _text(value: Any) -> str:
-    """A value as text: whole numbers without decimals, an interval with its ends, a dash for what is missing."""
+    """A value as text: an interval with its ends, a dash for what is missing."""
     if isinstance(value, list | tuple):
         return " to ".join(map(_text, value)) or MISSING
     if isinstance(value, dict):
@@ -250,8 +278,6 @@ def _text(value: Any) -> str:
         return MISSING
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d}"
-    if isinstance(value, float | np.floating) and math.isfinite(value) and value == round(value):
-        return f"{value:.0f}".replace("-", MINUS)
     return cell(value)
 
 
@@ -261,3 +287,9 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
+
+
+def _whole(value: Any) -> int | None:
+    """A value as a count; None for anything else."""
+    number = _number(value)
+    return round(number) if math.isfinite(number) else None

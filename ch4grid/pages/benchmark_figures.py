@@ -22,7 +22,7 @@ from ch4grid.pages.benchmark_plots import (
     scatter,
 )
 from ch4grid.pages.colour import Scale
-from ch4grid.pages.figures import figure, percent, words
+from ch4grid.pages.figures import figure, percent, tick, words
 
 # The score that decides, and the split that it decides under.
 SCORE, HEADLINE, RANDOM = "asinh_nse", "loco", "random"
@@ -51,7 +51,8 @@ DISTANCES = ("under 100 km", "100 to 300 km", "300 to 1000 km", "1000 to 3000 km
 LEVELS = tuple(range(10, 100, 10))
 DECILES = tuple(f"q{percent:02d}" for percent in LEVELS)
 QUANTILES = tuple(f"q{percent:02d}" for percent in range(5, 100, 5))
-NUMBERS = ("measured", "measured_asinh", "predicted_asinh", "distance_km", *QUANTILES)
+TRANSFORMED = ("measured_asinh", "predicted_asinh")
+NUMBERS = ("measured", *TRANSFORMED, "distance_km", *QUANTILES)
 COLUMNS = ("model", "split", "site", "time", "cluster", "ecosystem", *NUMBERS)
 SKILL = "efficiency (NSE) in asinh space, 1 is perfect"
 CLIMATOLOGY = "climatology"
@@ -91,7 +92,7 @@ class Benchmark:
         """Months of a model under splits that have a measured and a predicted value."""
         p = self.predictions
         rows = p[(p["model"] == model) & p["split"].isin(splits)]
-        return rows[np.isfinite(rows[["measured_asinh", "predicted_asinh"]]).all(axis=1)]
+        return _finite(rows, TRANSFORMED)
 
     def paired(self, models: Sequence[str], splits: Sequence[str]) -> pd.DataFrame:
         """Months that all of the models have."""
@@ -259,16 +260,12 @@ def observed_against_predicted(b: Benchmark) -> Figure:
     scale = _scale(months)
     if scale is None:
         return Figure(title, f"Not drawn: {_nothing(b)}")
-    columns = ["measured_asinh", "predicted_asinh"]
-    sites = months.groupby("site")[columns].mean()
-    pairs = [
-        scale.linear * np.sinh(frame[columns].to_numpy(np.float64)) for frame in (months, sites)
-    ]
+    sites = months.groupby("site")[list(TRANSFORMED)].mean()
     slope = _slope(sites)
     caption = (
         f"Small dots are {_count(len(months), 'tower-month')}, large dots the means in asinh space of"
         f" {_count(len(sites), 'tower')}, clusters left out; the dashed line is where both are the same."
-        f" Axes are asinh(flux / {figure(scale.linear)}), labelled in {scale.units}."
+        f" Axes are asinh(flux / {tick(scale.linear)}), labelled in {scale.units}."
     )
     if np.isfinite(slope):
         caption += f" Over towers the predicted mean rises by {figure(slope)} for every 1 of the measured mean"
@@ -278,10 +275,15 @@ def observed_against_predicted(b: Benchmark) -> Figure:
             else "."
         )
     labels = (f"measured [{scale.units}]", f"predicted [{scale.units}]")
-    described = f"{title}. {caption}"
-    return Figure(
-        title, caption, scatter(*pairs, scale, title=title, description=described, labels=labels)
+    picture = scatter(
+        _fluxes(months, scale),
+        _fluxes(sites, scale),
+        scale,
+        title=title,
+        description=f"{title}. {caption}",
+        labels=labels,
     )
+    return Figure(title, caption, picture)
 
 
 def reliability(b: Benchmark) -> Figure:
@@ -294,7 +296,7 @@ def reliability(b: Benchmark) -> Figure:
     series = [Series("all towers", tuple(inside), 0, joined=True)]
     for name, part in months.groupby("ecosystem"):
         if part["cluster"].nunique() >= MIN_CLUSTERS:
-            series.append(Series(words(str(name)), tuple(coverage(part)), len(series)))
+            series.append(Series(words(str(name)), tuple(coverage(part)), len(series) + 1))
     series = series[:MAIN_MODELS]
     picture = curves(
         np.array(LEVELS) / 100,
@@ -326,7 +328,7 @@ def coverage(months: pd.DataFrame) -> Values:
 
 def pit_histogram(b: Benchmark) -> Figure:
     """Share of measured months in each tenth of the predicted law of the winner."""
-    title = f"Where measured months fall in the predicted law, {b.winner}"
+    title = f"Measured months within the predicted law (PIT), {b.winner}"
     months = _with_law(b)
     if months.empty:
         return Figure(title, f"Not drawn: {_no_law(b)}")
@@ -336,7 +338,7 @@ def pit_histogram(b: Benchmark) -> Figure:
         shares,
         0.1,
         title=title,
-        x_label="quantile of the predicted law (PIT)",
+        x_label="quantile of the predicted law",
         y_label="share of months",
     )
     caption = (
@@ -375,8 +377,8 @@ def error_by_distance(b: Benchmark) -> Figure:
     first, last = series[0].values[0], series[0].values[-1]
     caption = (
         f"In brackets the number of towers; months of the splits {' and '.join(SPLITS[s] for s in splits)}. The error"
-        f" of {models[0]} is {figure(first)} {DISTANCES[held[0]]} and {figure(last)} {DISTANCES[held[-1]]} away. Bins hold"
-        " different towers, so that a step between two may be their fluxes rather than their distance."
+        f" of {models[0]} is {figure(first)} ({DISTANCES[held[0]]}) and {figure(last)} ({DISTANCES[held[-1]]})."
+        " Bins hold different towers, so that a step between two may be their fluxes rather than their distance."
     )
     return Figure(title, caption, picture)
 
@@ -394,7 +396,12 @@ def _shown(b: Benchmark, splits: Sequence[str]) -> list[str]:
 def _with_law(b: Benchmark) -> pd.DataFrame:
     """Months of the winner that have quantiles."""
     months = b.months(b.winner)
-    return months[np.isfinite(months[["measured", *QUANTILES]]).all(axis=1)]
+    return _finite(months, ("measured", *QUANTILES))
+
+
+def _finite(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows with a finite value in every one of the columns."""
+    return rows.loc[np.isfinite(rows[list(columns)].to_numpy(np.float64)).all(axis=1)]
 
 
 def _nothing(b: Benchmark) -> str:
@@ -434,7 +441,7 @@ def _scale(months: pd.DataFrame) -> Scale | None:
     if not len(unit):
         return None
     linear = float(f"{np.median(unit):.3g}")
-    values = linear * np.sinh(months[["measured_asinh", "predicted_asinh"]].to_numpy())
+    values = linear * np.sinh(months[list(TRANSFORMED)].to_numpy())
     low, high = float(values.min()), float(values.max())
     return Scale(
         -_round_up(-low, linear) if low < 0 else 0.0,
@@ -442,6 +449,11 @@ def _scale(months: pd.DataFrame) -> Scale | None:
         linear,
         "nmol m⁻² s⁻¹",
     )
+
+
+def _fluxes(frame: pd.DataFrame, scale: Scale) -> Values:
+    """Measured and predicted values, transformed back (row, 2)."""
+    return np.asarray(scale.linear * np.sinh(frame[list(TRANSFORMED)].to_numpy(np.float64)))
 
 
 def _round_up(value: float, least: float) -> float:

@@ -17,8 +17,8 @@ from ch4grid.pages.figures import MISSING, figure, tick
 
 Values = NDArray[np.float64]
 
-# The drawing [SVG user units]: width, margins, room per letter and for the labels of rows.
-WIDTH, MARGIN, LETTER = 440.0, 16.0, 6.7
+# The drawing [SVG user units]: width, margins, room per letter, per digit, and for the labels of rows.
+WIDTH, MARGIN, LETTER, DIGIT = 440.0, 16.0, 6.7, 8.0
 LABELS, MOST_LABELS, LONGEST_LABEL = 60.0, 196.0, 28
 # Height of a row with one line of symbols, distance of two lines in one row, height of a row of the legend and of the
 # axis below.
@@ -37,6 +37,7 @@ SHAPES = (
     "m-4 -4l8 8m0 -8l-8 8",
     "m-5 0h10m-5 -5v10",
     "m-4.5 -4.5h9l-9 9h9Z",
+    "m-5 0h10m-5 -5v10m-3.5 -8.5l7 7m0 -7l-7 7",
 )
 
 
@@ -139,9 +140,11 @@ def dot_rows(
     bottom = top + pitch * len(labels)
     levels = _levels(series, axis)
     span = Span(float(levels[0]), float(levels[-1]), _room(labels), WIDTH - MARGIN - 8.0)
-    marks = [Mark(f"M{span.at(v)} {top:.1f}V{bottom:.1f}", "grid") for v in levels]
-    if levels[0] <= axis.reference <= levels[-1]:
-        marks.append(Mark(f"M{span.at(axis.reference)} {top:.1f}V{bottom:.1f}", "zero"))
+    marks, texts = _scale_below(levels, span, axis, (top, bottom))
+    marks += [
+        Mark(f"M8 {top + pitch * i:.1f}H{span.end}", "rule")
+        for i in range(1, len(labels) if step else 0)
+    ]
     heights = [
         [
             top + pitch * (row + 0.5) + step * (i - (len(series) - 1) / 2)
@@ -150,7 +153,7 @@ def dot_rows(
         for i in range(len(series))
     ]
     marks += _between(series, span, heights) if linked else _through(series, span, heights)
-    texts = [
+    texts += [
         Text(span.start - 10.0, top + pitch * (i + 0.5) + 4.0, _short(label), "end")
         for i, label in enumerate(labels)
     ]
@@ -158,8 +161,6 @@ def dot_rows(
         drawn, told = _symbols(s, span, ys, axis.floor)
         marks += drawn
         texts += told
-    texts += [Text(span.at(v), bottom + 16.0, tick(float(v)), style="soft") for v in levels]
-    texts.append(Text(WIDTH / 2, bottom + 36.0, axis.unit, style="soft"))
     return Picture(
         title,
         _told(title, labels, series),
@@ -178,12 +179,14 @@ def curves(
     across, up = _square(top, 0.0, 1.0)
     marks, texts = _frame(across, up, [(v, tick(v)) for v in (0.0, 0.25, 0.5, 0.75, 1.0)])
     marks.append(Mark(f"M{across.start} {up.start:.1f}L{across.end} {up.end:.1f}", "same"))
-    for s in series:
+    # The first series lies on top with a symbol at every point, the others have a few to be told apart.
+    for i, s in reversed(list(enumerate(series))):
         places = [
             (across.at(a), up.at(b)) for a, b in zip(x, s.values, strict=True) if np.isfinite(b)
         ]
         marks.append(Mark(_polyline(places), f"line l{s.style}"))
-        marks += [Mark(f"M{a} {b}{SHAPES[s.style]}", f"symbol s{s.style}") for a, b in places]
+        shown = places[len(places) // 2 :: max(1, len(places) // 2)] if i else places
+        marks += [Mark(f"M{a} {b}{SHAPES[s.style]}", f"symbol s{s.style}") for a, b in shown]
     texts += _titles(across, up, x_label, y_label)
     return Picture(
         title,
@@ -280,6 +283,20 @@ def _legend(entries: Sequence[tuple[str, int]]) -> _Legend:
     return _Legend(tuple(marks), tuple(texts), y + 10.0 if entries else 0.0)
 
 
+def _scale_below(
+    levels: Values, span: Span, axis: Axis, box: tuple[float, float]
+) -> tuple[list[Mark], list[Text]]:
+    """Grid lines from top to bottom, the line of the reference, tick labels and the title of the axis."""
+    top, bottom = box
+    marks = [Mark(f"M{span.at(v)} {top:.1f}V{bottom:.1f}", "grid") for v in levels]
+    if levels[0] <= axis.reference <= levels[-1]:
+        marks.append(Mark(f"M{span.at(axis.reference)} {top:.1f}V{bottom:.1f}", "zero"))
+    texts = [Text(span.at(v), bottom + 16.0, tick(float(v)), style="soft") for v in levels]
+    half = LETTER * len(axis.unit) / 2
+    centre = min((span.start + span.end) / 2, WIDTH - half)
+    return marks, [*texts, Text(max(centre, half), bottom + 36.0, axis.unit, style="soft")]
+
+
 def _between(series: Sequence[Series], span: Span, heights: list[list[float]]) -> list[Mark]:
     """In every row the line from the lowest to the highest value, and intervals behind it."""
     marks = []
@@ -353,11 +370,15 @@ def _frame(
 ) -> tuple[list[Mark], list[Text]]:
     """Grid and labels of two equal axes."""
     marks, texts = [], []
+    free = 0.0
     for place, label in ticks:
         x, y = across.at(place), up.at(place)
         marks.append(Mark(f"M{across.start} {y}H{across.end}M{x} {up.start}V{up.end}", "grid"))
         texts.append(Text(across.start - 7.0, y + 4.0, label, "end", "soft"))
-        texts.append(Text(x, up.start + 16.0, label, style="soft"))
+        half = DIGIT * len(label) / 2
+        if x - half >= free:
+            texts.append(Text(x, up.start + 16.0, label, style="soft"))
+            free = x + half + 4.0
     return marks, texts
 
 

@@ -401,7 +401,8 @@ def _with_law(b: Benchmark) -> pd.DataFrame:
 
 def _finite(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Rows with a finite value in every one of the columns."""
-    return rows.loc[np.isfinite(rows[list(columns)].to_numpy(np.float64)).all(axis=1)]
+    known = np.isfinite(rows[list(columns)].to_numpy(np.float64)).all(axis=1)
+    return rows.iloc[np.flatnonzero(known)]
 
 
 def _nothing(b: Benchmark) -> str:

@@ -1,8 +1,8 @@
 """Simulated cells of X-MethaneWet, TEM-MDM (Hugging Face ymsun99/X-MethaneWet), as samples.
 
 Files are NetCDF in the layout of the data card: variables (year, month 12, day 31, lat 360, lon 720), or without day,
-or without time; untested on the published files. Days after the end of a month are padding. Vapour pressure and the annual concentrations of the card have
-no word in the vocabulary and are not read.
+or without time; untested on the published files. Days after the end of a month are padding. Vapour pressure and the
+annual concentrations of the card have no word in the vocabulary and are not read.
 """
 
 from collections.abc import Mapping, Sequence

@@ -322,6 +322,12 @@ def alike(points: Points) -> NDArray[np.bool_]:
     return np.asarray(near | (points.ecosystem[:, None] == points.ecosystem))
 
 
+def every_year(table: YearTable, sites: Indices) -> tuple[Indices, Indices]:
+    """Site and year of all years of some sites, site by site."""
+    years = table.inputs.shape[1]
+    return np.repeat(sites, years), np.tile(np.arange(years), len(sites))
+
+
 def years_law(
     law: Callable[[Indices], tuple["Tensor", "Tensor"]], table: YearTable, *, stretch: float
 ) -> Law:

@@ -1,8 +1,7 @@
 """The network of CHAM-net and its training.
 
-`ChamNetwork` turns `Rows`, each a year at a site with the years before it, into a location and a scale per month;
-`fit_members` trains an ensemble on the measured years of a training set and `member_law` asks one for every year of a
-table. The loop, the rows and their draws serve every network that learns from years.
+`ChamNetwork` turns `Rows`, each a year at a site with the years before it, into a location and a scale per month.
+`Rows`, `Watched` and `optimise` serve every network that learns from years.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from ch4grid.models.cham_net import (
     YearScaler,
     YearTable,
     alike,
+    every_year,
     split_answers,
     years_law,
 )
@@ -83,13 +83,6 @@ class Rows:
             present=torch.from_numpy(inside[:, :-1]),
             features=torch.from_numpy(table.features[site]),
         )
-
-    @classmethod
-    def every(cls, table: YearTable, sites: Indices, *, history: int) -> "Rows":
-        """All years of some sites, site by site."""
-        years = table.inputs.shape[1]
-        site, year = np.repeat(sites, years), np.tile(np.arange(years), len(sites))
-        return cls.of(table, site, year, history=history)
 
 
 class Pool(nn.Module):
@@ -221,12 +214,7 @@ class ChamNetwork(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class ChamMember:
-    """A fitted member.
-
-    Args:
-        network: The network.
-        stretch: What its scale is multiplied by: mean error over scale at the towers left out.
-    """
+    """A fitted network, and what its scale is multiplied by: mean error over scale at the towers left out."""
 
     network: ChamNetwork
     stretch: float
@@ -252,7 +240,7 @@ def member_law(member: ChamMember, table: YearTable, config: ChamNet) -> Law:
     adapts = config.episodes > 0 and bool(table.flux.any())
 
     def law(sites: Indices) -> tuple[Tensor, Tensor]:
-        rows = Rows.every(table, sites, history=config.history)
+        rows = Rows.of(table, *every_year(table, sites), history=config.history)
         return _adapted_law(member.network, rows, table) if adapts else member.network.law(rows)
 
     return years_law(law, table, stretch=member.stretch)
@@ -386,9 +374,12 @@ class Watched:
         cls, table: YearTable, outside: Answers, history: int, random: np.random.Generator
     ) -> "Watched":
         """At most so many rows of the answers left out as one look may take."""
-        count = len(outside.site)
-        chosen = np.sort(random.permutation(count)[:LOOK_ROWS])
-        rows = Rows.of(table, outside.site[chosen], outside.year[chosen], history=history)
+        chosen = np.sort(random.permutation(len(outside.site))[:LOOK_ROWS])
+        # With nothing left out, a year without an answer is looked at: it weighs nothing.
+        site, year = outside.site[chosen], outside.year[chosen]
+        if not len(site):
+            site, year = np.zeros((2, 1), dtype=np.intp)
+        rows = Rows.of(table, site, year, history=history)
         rows = replace(rows, flux=torch.zeros_like(rows.flux))
         weight = torch.from_numpy(outside.weight[rows.site, rows.year])
         scores = torch.from_numpy(outside.scores[rows.site, rows.year])
@@ -400,7 +391,7 @@ class Watched:
 
     def stretch(self, location: Tensor, log_scale: Tensor) -> float:
         """The likeliest factor of the scales, 1 when nothing is left out: the mean of error over scale."""
-        if not len(self.rows.site):
+        if not self.weight.any():
             return 1.0
         return float((self.weight * (self.scores - location).abs() / log_scale.exp()).sum())
 

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ch4grid.models.cham_net import MONTHS, Answers, YearScaler, YearTable, split_answers, years_law
+from ch4grid.models.cham_net import (
+    MONTHS,
+    Answers,
+    YearScaler,
+    YearTable,
+    every_year,
+    split_answers,
+    years_law,
+)
 from ch4grid.models.cham_network import (
     LOG_SCALE,
     Rows,
@@ -38,7 +46,7 @@ DILATIONS = (1, 2)
 FAST_MEMORY = sum((TAPS - 1) * q for q in DILATIONS)
 # Most measured years of a tower that make its codes in the bank, and steps between two renewals.
 BANK_YEARS = 2
-RENEW = 10
+RENEW = 15
 # Different sets of excluded towers in neighbour dropout, as in CT-GAT.
 DRAWS = 16
 # Length over which the attention to a tower fades before it is learnt [km].
@@ -276,7 +284,7 @@ def member_law(member: RaciMember, table: YearTable, config: RACI) -> Law:
     sight = Sight.of(table.points, member.bank.points)
 
     def law(sites: Indices) -> tuple[Tensor, Tensor]:
-        rows = Rows.every(table, sites, history=HISTORY)
+        rows = Rows.of(table, *every_year(table, sites), history=HISTORY)
         return member.network.conclude(member.network.codes(rows), member.bank, sight.at(rows.site))
 
     return years_law(law, table, stretch=member.stretch)

@@ -104,16 +104,16 @@ class ParentAttention(nn.Module):
         if not len(driver):
             empty = h.new_zeros((0, *h.shape[1:]))
             return empty, empty
-        rows = torch.from_numpy(lag)
-        both = functional.pad(_project(torch.cat([self.key, self.value]), h), (reach, 0))
-        picked = torch.stack(
-            [
-                both[p, ..., reach - tau : reach - tau + months]
-                for p, tau in zip(driver.tolist(), lag.tolist(), strict=True)
-            ]
-        )
+        pairs = list(zip(driver.tolist(), lag.tolist(), strict=True))
+        # Each pair is cut once, from its own driver: the gradient of a cut is as large as what it was cut from.
+        once = list(dict.fromkeys(pairs))
+        both = functional.pad(_project(torch.cat([self.key, self.value]), h), (reach, 0)).unbind(0)
+        picked = torch.stack([both[p][..., reach - tau : reach - tau + months] for p, tau in once])
         key, value = picked.chunk(2, dim=1)
-        return key + self.lag_key[rows.to(h.device)][:, :, None, None], value
+        lags = torch.tensor([tau for _, tau in once], device=h.device)
+        key = key + self.lag_key[lags][:, :, None, None]
+        at = torch.tensor([once.index(pair) for pair in pairs], device=h.device)
+        return key.index_select(0, at), value.index_select(0, at)
 
     def weigh(self, query: Tensor, key: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
         """Attention (N, M, H, S, T) over parents and (N, H, S, T) over the node itself.

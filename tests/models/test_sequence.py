@@ -49,17 +49,17 @@ def fitted(request: pytest.FixtureRequest) -> Regressor:
     """A regressor after a few steps on sites of which some drivers are missing; two layers, so that depth is tested."""
     training = _training()
     training.samples["pr"][::2, 5:9] = np.nan
-    config = SequenceConfig(architecture=request.param, width=8, layers=2, steps=4)
+    config = SequenceConfig(architecture=request.param, width=8, layers=2, steps=3)
     return config.fit(training)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_learns_a_planted_flux_at_sites_it_has_not_seen(name: str) -> None:
-    every = TrainingSet(samples(40, 48))
-    held = TrainingSet(every.samples.isel(site=slice(28, 40)))
-    training = TrainingSet(every.samples.isel(site=slice(0, 28)))
+    every = TrainingSet(samples(32, 36))
+    held = TrainingSet(every.samples.isel(site=slice(24, 32)))
+    training = TrainingSet(every.samples.isel(site=slice(0, 24)))
     config = SequenceConfig(
-        architecture=name, width=8, steps=80, learning_rate=0.03, dropout=0.0, members=1
+        architecture=name, width=8, steps=60, learning_rate=0.03, dropout=0.0, members=1
     )
     law = config.fit(training).predict(without_flux(held.samples, held.gas))
     truth = held.targets

@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ch4grid.errors import InputError
+from ch4grid.models.sequence.ends import RowDropout
 
 # Width of the hidden layer over the width of a token.
 EXPANSION = 2
+# Ratio of the slopes of two heads.
+SLOPE = 4.0
 
 
 class Attention(nn.Module):
@@ -47,17 +50,17 @@ class Attention(nn.Module):
         Args:
             queries: Tokens that read.
             context: Tokens that are read.
-            mask: Which token a query may read (B or 1, N, M), at least one each; all when None.
+            mask: Which token a query may read (B or 1, H or 1, N, M), at least one each, or what is added to its score;
+                everything when None.
         """
         projected = self.query(queries), self.key(context), self.value(context)
         query, key, value = (self.split(tokens) for tokens in projected)
-        allowed = None if mask is None else mask[:, None]
-        read = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+        read = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.join(read)
 
     def split(self, tokens: Tensor) -> Tensor:
         """Tokens (B, N, D) as heads (B, H, N, d)."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
     def join(self, heads: Tensor) -> Tensor:
         """Heads (B, H, N, d) as tokens (B, N, D), mixed."""
@@ -73,7 +76,7 @@ class FeedForward(nn.Sequential):
             nn.LayerNorm(width),
             nn.Linear(width, EXPANSION * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            RowDropout(dropout),
             nn.Linear(EXPANSION * width, width),
         )
 
@@ -99,10 +102,10 @@ class Block(nn.Module):
         Args:
             tokens: Tokens that are read.
             at: Which of them read; in the last block those that are read out are enough.
-            mask: Which token may read which (B or 1, M, M); all when None.
+            mask: As of `Attention`, for all tokens (B or 1, H or 1, M, M).
         """
         normal = self.norm(tokens)
-        allowed = None if mask is None else mask[:, at]
+        allowed = None if mask is None else mask[:, :, at]
         reading = tokens[:, at] + self.attention(normal[:, at], normal, allowed)
         out: Tensor = reading + self.forward_part(reading)
         return out
@@ -130,3 +133,14 @@ class Stack(nn.Module):
             tokens = block(tokens, at if i == len(self.blocks) - 1 else everyone, mask)
         out: Tensor = self.norm(tokens)
         return out
+
+
+def recency(heads: int, size: int) -> Tensor:
+    """What is added to the scores of heads (1, H, N, N): `-4^-h` a step between tokens, nothing read of the future.
+
+    Linear biases are those of Press et al. (2022, arXiv:2108.12409); their slopes are for much longer texts.
+    """
+    place = torch.arange(size)
+    age = (place[:, None] - place).float()
+    slope = SLOPE ** -torch.arange(heads, dtype=torch.float32)
+    return (-slope[:, None, None] * age).masked_fill(age < 0, -torch.inf)[None]

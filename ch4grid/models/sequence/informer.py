@@ -8,7 +8,8 @@ A month is judged from its window (B, M, F_in), M = 24. Each layer of the encode
 feed-forward layer and distilling; the decoder is the token of the judged month, which reads what is left. What differs:
 all months of the window lie at or before the judged one, so attention within needs no mask; the sparsity is measured on
 all keys, not on a random sample, so that a prediction is not random; convolution and pooling are padded on the left
-alone and end at the judged month; no batch normalisation, whose moments would tie sites together; one month is decoded.
+alone and end at the judged month; no batch normalisation, whose moments would tie sites together; one month is decoded,
+by scores that fall with age (`recency`).
 """
 
 import math
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ch4grid.models.sequence.blocks import Attention, FeedForward
+from ch4grid.models.sequence.blocks import Attention, FeedForward, recency
 from ch4grid.models.sequence.config import SequenceConfig
 from ch4grid.models.sequence.ends import Entry, Readout
 from ch4grid.models.sequence.windowed import MEMORY, Windowed
@@ -38,6 +39,9 @@ class Network(Windowed):
         config: Settings.
     """
 
+    # its encoder computes every token of a window, so a step takes fewer windows
+    months = 128
+
     def __init__(self, inputs: int, statics: int, config: SequenceConfig) -> None:
         super().__init__()
         width, heads, dropout = config.width, config.heads, config.dropout
@@ -56,7 +60,9 @@ class Network(Windowed):
         for layer in self.encoder:
             tokens, known = layer(tokens, known)
         of_asking, of_tokens, of_state = self.norms
-        state = asking + self.decoder(of_asking(asking), of_tokens(tokens), known[:, None])
+        bias = recency(self.decoder.heads, tokens.shape[1])[:, :, -1:]
+        mask = bias.masked_fill(~known[:, None, None], -torch.inf)
+        state = asking + self.decoder(of_asking(asking), of_tokens(tokens), mask)
         state = state + self.forward_part(state)
         said: Tensor = self.readout(of_state(state[:, 0]))
         return said
@@ -75,7 +81,7 @@ class Layer(nn.Module):
     def forward(self, tokens: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Distilled tokens, and which of them hold a month of the record."""
         normal = self.norm(tokens)
-        tokens = tokens + self.attention(normal, normal, known[:, None])
+        tokens = tokens + self.attention(normal, normal, known[:, None, None])
         tokens = (tokens + self.forward_part(tokens)) * known[:, :, None]
         padded = functional.pad(tokens, (0, 0, KERNEL - 1, 0))
         size = tokens.shape[1]
@@ -84,29 +90,36 @@ class Layer(nn.Module):
 
 
 class SparseAttention(Attention):
-    """Attention in which only the queries that are told apart by their keys attend."""
+    """Attention in which only the queries that tell their keys apart attend."""
 
     def forward(self, queries: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What queries (B, N, D) read in a context (B, M, D) of which `mask` (B, 1, M) may be read."""
+        """What queries (B, N, D) read in a context (B, M, D) of which `mask` (B, 1, 1, M) may be read."""
         projected = self.query(queries), self.key(context), self.value(context)
         query, key, value = (self.split(tokens) for tokens in projected)
-        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-        allowed = torch.ones_like(scores[:, :, :1], dtype=torch.bool)
-        if mask is not None:
-            allowed = allowed & mask[:, None]
+        allowed = torch.ones(1, 1, 1, key.shape[2], dtype=torch.bool) if mask is None else mask
         share = allowed.float() / allowed.sum(dim=-1, keepdim=True)
-        scores = scores.masked_fill(~allowed, -torch.inf)
-        weights = torch.where(self._attending(scores, share), scores.softmax(dim=-1), share)
-        return self.join(weights @ value)
+        best = sparsest(query, key, share)[..., None].expand(-1, -1, -1, query.shape[-1])
+        read = functional.scaled_dot_product_attention(
+            query.gather(2, best), key, value, attn_mask=allowed
+        )
+        mean = (share @ value).expand_as(query)
+        return self.join(mean.scatter(2, best, read))
 
-    @staticmethod
-    def _attending(scores: Tensor, share: Tensor) -> Tensor:
-        """Whether a query attends (B, H, N, 1)."""
-        finite = scores.detach().masked_fill(share == 0, 0.0)
-        sparsity = scores.detach().amax(dim=-1) - (finite * share).sum(dim=-1)
-        kept = min(max(math.ceil(FACTOR * math.log(scores.shape[2])), 1), scores.shape[2])
-        least = sparsity.topk(kept, dim=-1).values[..., -1:]
-        return (sparsity >= least)[..., None]
+
+@torch.no_grad()
+def sparsest(query: Tensor, key: Tensor, share: Tensor) -> Tensor:
+    """Index (B, H, u) of the queries (B, H, N, d) whose best key (B, H, M, d) stands out most from the mean key.
+
+    Args:
+        query: Queries.
+        key: Keys.
+        share: Share of each key in the mean (B or 1, 1, 1, M), 0 where it may not be read.
+    """
+    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    mean = (scores @ share.transpose(-1, -2)).squeeze(-1)
+    best = torch.where(share > 0, scores, -torch.inf).amax(dim=-1)
+    kept = min(max(math.ceil(FACTOR * math.log(scores.shape[2])), 1), scores.shape[2])
+    return (best - mean).topk(kept, dim=-1).indices
 
 
 def distil(tokens: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

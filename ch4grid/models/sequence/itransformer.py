@@ -40,7 +40,7 @@ class Network(Windowed):
 
     def judge(self, windows: Tensor, present: Tensor, statics: Tensor) -> Tensor:
         """Location and log scale (B, 2) of the last month; months before the record are missing inputs."""
-        series = windows[..., :-SEASON].unflatten(-1, (self.drivers, CHANNELS))
+        series = windows[..., :-SEASON].reshape(len(windows), MEMORY, self.drivers, CHANNELS)
         tokens = self.embedding(series.transpose(1, 2).flatten(2)) + self.identity
         asking = self.asking(torch.cat([statics, windows[:, -1, -SEASON:]], dim=-1))
         tokens = torch.cat([tokens, asking[:, None]], dim=1)

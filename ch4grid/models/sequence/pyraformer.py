@@ -53,14 +53,16 @@ class Network(Windowed):
         nodes, knowns = [scale], [known]
         for children, coarser in zip(CHILDREN, self.coarser, strict=True):
             # a convolution whose stride is its length is a linear layer on blocks
-            scale = nn.functional.elu(coarser(scale.unflatten(1, (-1, children)).flatten(2)))
-            known = known.unflatten(1, (-1, children)).any(dim=2)
+            scale = nn.functional.elu(
+                coarser(scale.reshape(len(scale), -1, children * scale.shape[2]))
+            )
+            known = known.reshape(len(known), -1, children).any(dim=2)
             nodes.append(scale)
             knowns.append(known)
         tokens = torch.cat(nodes, dim=1) + self.position
         own = torch.eye(NODES, dtype=torch.bool)
         mask = self.pattern & torch.cat(knowns, dim=1)[:, None] | own
-        said: Tensor = self.readout(self.stack(tokens, self.last, mask).flatten(1))
+        said: Tensor = self.readout(self.stack(tokens, self.last, mask[:, None]).flatten(1))
         return said
 
 

@@ -4,14 +4,15 @@
 
 A month is judged from its window (B, M, F_in) of M = 24 months: a token (B, M, D) is a month, a its age in the window,
 and a token reads itself and older tokens in the record. What differs: the window bounds memory and cost of a month;
-positions p are learnt by age, so that a pattern means the same in any year; the normalisation comes first; nothing is
-decoded, the token of the last month is read out.
+positions p are learnt by age, so that a pattern means the same in any year; the scores of a head fall with the months
+between two tokens (`recency`), without which few towers do not teach that last month matters more than last year; the
+normalisation comes first; nothing is decoded, the token of the last month is read out.
 """
 
 import torch
 from torch import Tensor, nn
 
-from ch4grid.models.sequence.blocks import Stack
+from ch4grid.models.sequence.blocks import Stack, recency
 from ch4grid.models.sequence.config import SequenceConfig
 from ch4grid.models.sequence.ends import Entry, Readout
 from ch4grid.models.sequence.windowed import MEMORY, Windowed
@@ -28,7 +29,7 @@ class Network(Windowed):
         config: Settings.
     """
 
-    causal: Tensor
+    recency: Tensor
 
     def __init__(self, inputs: int, statics: int, config: SequenceConfig) -> None:
         super().__init__()
@@ -37,13 +38,14 @@ class Network(Windowed):
         self.position = nn.Parameter(POSITION_SPREAD * torch.randn(MEMORY, width))
         self.stack = Stack(width, config.heads, config.layers, config.dropout)
         self.readout = Readout(width, config.dropout)
-        self.register_buffer("causal", torch.ones(MEMORY, MEMORY, dtype=torch.bool).tril())
+        self.register_buffer("recency", recency(config.heads, MEMORY))
 
     def judge(self, windows: Tensor, present: Tensor, statics: Tensor) -> Tensor:
         """Location and log scale (B, 2) of the last month."""
         tokens = self.entry(windows, statics) + self.position
         # a month before the record reads itself, so that no token reads nothing
-        mask = self.causal & present[:, None] | torch.eye(MEMORY, dtype=torch.bool)
+        readable = present[:, None, None] | torch.eye(MEMORY, dtype=torch.bool)
+        mask = self.recency.masked_fill(~readable, -torch.inf)
         last = self.stack(tokens, torch.tensor([MEMORY - 1]), mask)
         said: Tensor = self.readout(last[:, 0])
         return said

@@ -58,7 +58,7 @@ class RACI(Learner):
     roles: bool = True
     retrieval: Literal["both", "geographic", "functional", "random"] = "both"
     steps: int = Field(default=150, ge=1)
-    batch: int = Field(default=32, ge=2)
+    batch: int = Field(default=24, ge=2)
     learning_rate: float = Field(default=0.01, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     dropout: float = Field(default=0.2, ge=0, lt=1)

@@ -182,39 +182,47 @@ def benchmark(
     recipe: RecipeFile,
     output: Output = Path("products"),
     data: Data = Path(),
-    models: Annotated[str, typer.Option(help="Models by name, separated by commas.")] = (
-        "climatology,random-forest,ctgat,ctgat-random-dag"
-    ),
-    split: Annotated[str, typer.Option(help="loco, loso, random, temporal or class.")] = "loco",
+    models: Annotated[
+        str, typer.Option(help="Models by name, separated by commas; those of the recipe.")
+    ] = "",
+    split: Annotated[
+        str, typer.Option(help="Splits, separated by commas; those of the recipe.")
+    ] = "",
+    holdout: Annotated[
+        Path | None,
+        typer.Option("--holdout", help="Score towers of this folder, which no model has seen."),
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few groups of clusters instead of each one.")
+        bool, typer.Option("--quick", help="Few groups of clusters, few models, no tuning.")
     ] = False,
     cluster: Cluster = "local",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the table to this JSON file.")
+        Path | None, typer.Option("--json", help="Also write the rows to this JSON file.")
     ] = None,
 ) -> None:
-    """Score models on towers that they have not seen. The headline split leaves one 300 km cluster out."""
-    from ch4grid.recipe import load
+    """Score models on towers that they have not seen. The headline split leaves one 300 km cluster out.
+
+    A run that was stopped goes on where it ended. Results, predictions and a page go to OUTPUT/benchmarks.
+    """
     from ch4grid.running import benchmark as benchmark_recipe
 
-    loaded = load(recipe)
     with reporting() as report:
-        rows = benchmark_recipe(
-            loaded,
+        done = benchmark_recipe(
+            recipe,
             _workspace(data, output),
-            models=models.split(","),
-            split=split,
+            models=_names(models),
+            splits=_names(split),
+            holdout=holdout,
             quick=quick,
             cluster=cluster,
+            command=_spoken(recipe, models=models, split=split, holdout=holdout, quick=quick),
             report=report,
         )
     if json_file is not None:
-        write_atomic(json_file, (json.dumps(rows, indent=2) + "\n").encode())
-    _say_table(
-        rows,
-        ("model", "split", "n", "nse", "asinh_nse", "r2", "mae", "rmse", "coverage90", "seconds"),
-    )
+        write_atomic(json_file, (json.dumps(done.rows, indent=2) + "\n").encode())
+    columns = ("nse", "asinh_nse", "r2", "mae", "rmse", "coverage90", "seconds")
+    _say_table(done.rows, ("model", "split", "n", *columns))
+    _say(f"page     {done.folder / 'index.html'}\ntables   {done.folder}")
 
 
 @app.command()
@@ -418,6 +426,20 @@ def catalog_validate(catalog: CatalogDir = Path("products/catalog")) -> None:
     )
     if problems:
         raise typer.Exit(1)
+
+
+def _names(listed: str) -> list[str]:
+    """Names of a list separated by commas."""
+    return [name.strip() for name in listed.split(",") if name.strip()]
+
+
+def _spoken(recipe: Path, *, models: str, split: str, holdout: Path | None, quick: bool) -> str:
+    """The command that makes a benchmark again, without the folders of this machine."""
+    words = ["ch4grid benchmark", f"recipes/{recipe.name}", "--data FOLDER"]
+    words += [f"--models {models}"] if models else []
+    words += [f"--split {split}"] if split else []
+    words += ["--holdout FOLDER"] if holdout else []
+    return " ".join([*words, "--quick"] if quick else words)
 
 
 def _workspace(data: Path, output: Path) -> Workspace:

@@ -211,14 +211,14 @@ def load(path: Path) -> Recipe:
     Raises:
         RecipeError: The file is missing or not YAML, or a key is unknown, missing or of the wrong kind.
     """
-    document = _read_yaml(path)
+    document = read_yaml(path)
     model = document.get("model")
     if isinstance(model, dict) and set(model) == {"recipe"}:
-        document["model"] = _read_yaml(path.parent / str(model["recipe"]))
+        document["model"] = read_yaml(path.parent / str(model["recipe"]))
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        raise RecipeError(_first_problem(error, document), where=path) from None
+        raise RecipeError(first_problem(error, document, Recipe), where=path) from None
 
 
 def schema() -> dict[str, Any]:
@@ -226,7 +226,12 @@ def schema() -> dict[str, Any]:
     return Recipe.model_json_schema()
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping of a YAML file.
+
+    Raises:
+        RecipeError: The file is missing, not YAML, or no mapping.
+    """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -247,8 +252,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
-def _first_problem(error: ValidationError, document: dict[str, Any]) -> str:
-    """One sentence for the most telling of pydantic's findings: an unknown key before a missing one."""
+def first_problem(error: ValidationError, document: dict[str, Any], kind: type[BaseModel]) -> str:
+    """One sentence for the most telling of pydantic's findings: an unknown key before a missing one.
+
+    Args:
+        error: What decoding found.
+        document: What was decoded.
+        kind: What it should be; its keys are those that a misspelt one is compared with.
+    """
     problems = [
         p for p in error.errors() if not _of_other_branch(p["loc"], document)
     ] or error.errors()
@@ -257,7 +268,7 @@ def _first_problem(error: ValidationError, document: dict[str, Any]) -> str:
     place = _place(problem["loc"], document)
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
-        close = difflib.get_close_matches(key, sorted(_known_keys()), n=1)
+        close = difflib.get_close_matches(key, sorted(_known_keys(kind.model_json_schema())), n=1)
         return f"unknown key {place!r}" + (f"; did you mean {close[0]!r}" if close else "")
     if problem["type"] == "missing":
         return f"key {place!r} is missing"
@@ -293,9 +304,8 @@ def _place(loc: tuple[int | str, ...], document: dict[str, Any]) -> str:
     return place
 
 
-def _known_keys(node: object = None) -> Iterator[str]:
-    """Every key that some part of a recipe knows."""
-    node = schema() if node is None else node
+def _known_keys(node: object) -> Iterator[str]:
+    """Every key that some part of a JSON Schema knows."""
     if isinstance(node, dict):
         yield from node.get("properties", {})
         for value in node.values():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ch4grid import catalog, cube, ledger, publication
 from ch4grid.assembly import Assembly
@@ -17,10 +17,9 @@ from ch4grid.recipe import ModelCheckpoint, Recipe
 from ch4grid.stores import Workspace, beside
 
 if TYPE_CHECKING:
+    from ch4grid.benchmarking import Benchmarked
     from ch4grid.investigation import Outcome as Investigation
 
-# Groups of clusters left out together by `benchmark --quick`.
-QUICK_GROUPS = 4
 # Differences of budgets that are no more than the rounding of the members [Tg yr-1].
 ROUNDING_TG = 1e-6
 DEVICES = ("auto", "cpu", "cuda")
@@ -201,45 +200,51 @@ def train(
 
 
 def benchmark(
-    recipe: Recipe,
+    path: Path,
     workspace: Workspace,
     *,
     models: list[str],
-    split: str = "loco",
+    splits: list[str],
+    holdout: Path | None = None,
     quick: bool = False,
     cluster: str = "local",
+    command: str = "",
     report: Report = silent,
-) -> list[dict[str, Any]]:
-    """Scores of models on towers they have not seen, one row each.
+) -> "Benchmarked":
+    """Score models on towers they have not seen, and write tables, predictions and a page.
+
+    Args:
+        path: A benchmark recipe, or a product recipe whose towers are used.
+        workspace: Its folders.
+        models: Names of models; those of the recipe when empty.
+        splits: Kinds of splits; those of the recipe when empty.
+        holdout: A folder of towers kept back, in the layout of the recipe's own site source.
+        quick: Few groups, no tuning, few models.
+        cluster: Where fits run, see `cluster.open_workers`.
+        command: Shown in what is written.
+        report: Told about progress.
 
     Raises:
-        RecipeError: A model or split is unknown.
+        RecipeError: The recipe is wrong, or a model or split is unknown.
+        InputError: A file is missing or wrong.
     """
-    from ch4grid.evaluation import KINDS, SplitKind, fitters
-    from ch4grid.evaluation import benchmark as score_models
+    from ch4grid import benchmarking  # heavy: scikit-learn, tigramite
 
-    if split not in KINDS:
-        raise RecipeError("unknown split", where="--split", expected=", ".join(KINDS), found=split)
     check_cluster(cluster)
-    assembly = Assembly(recipe, workspace)
-    samples = assembly.samples()
-    named = fitters(
-        models,
-        gas=recipe.gas_row,
-        model=recipe.model,
-        discovery=recipe.discovery.settings,
-        seed=_seed(recipe),
-    )
+    recipe, product = benchmarking.load(path)
+    benchmarking.named_models(recipe, models)
+    benchmarking.named_sections(recipe, splits)
     with open_workers(cluster, report) as workers:
-        return score_models(
-            samples,
-            assembly.series(samples),
-            named,
-            cast(SplitKind, split),
-            gas=recipe.gas_row,
-            seed=_seed(recipe),
-            groups=QUICK_GROUPS if quick else None,
-            mapper=lambda function, jobs: workers.map("fit and score", function, jobs),
+        return benchmarking.benchmark(
+            recipe,
+            product,
+            workspace,
+            workers,
+            models=models,
+            splits=splits,
+            holdout=holdout,
+            quick=quick,
+            command=command,
         )
 
 

@@ -1,37 +1,37 @@
-"""Evaluation: splits that hide what is scored, metrics with intervals over clusters, and the benchmark of models."""
+"""Evaluation: splits that hide what is scored, one fold of any model, scores with intervals over clusters, the zoo."""
 
-from ch4grid.evaluation.benchmark import benchmark, holdout
-from ch4grid.evaluation.fitters import (
-    MODELS,
-    CTGATFitter,
-    Fitter,
-    Predictor,
-    climatology,
-    fitters,
-    predictions,
-    random_forest,
+from ch4grid.evaluation.comparison import compare
+from ch4grid.evaluation.crossfit import Fitted, cross_fit, table
+from ch4grid.evaluation.scoring import intervals, scores
+from ch4grid.evaluation.splits import (
+    KINDS,
+    Split,
+    SplitKind,
+    series_without,
+    splits,
+    training_km,
+    without,
 )
-from ch4grid.evaluation.metrics import Pairs, intervals, scores
-from ch4grid.evaluation.splits import KINDS, Split, SplitKind, series_without, splits, without
+from ch4grid.evaluation.strata import by, levels, per_site
+from ch4grid.evaluation.zoo import Model, zoo
 
 __all__ = [
     "KINDS",
-    "MODELS",
-    "CTGATFitter",
-    "Fitter",
-    "Pairs",
-    "Predictor",
+    "Fitted",
+    "Model",
     "Split",
     "SplitKind",
-    "benchmark",
-    "climatology",
-    "fitters",
-    "holdout",
+    "by",
+    "compare",
+    "cross_fit",
     "intervals",
-    "predictions",
-    "random_forest",
+    "levels",
+    "per_site",
     "scores",
     "series_without",
     "splits",
+    "table",
+    "training_km",
     "without",
+    "zoo",
 ]

@@ -1,4 +1,4 @@
-"""`CausalForestLevels`: a level and a mean year from places, departures from it by the conditional effects of causes.
+"""`CausalForest`: a level and a mean year from places, departures from it by the conditional effects of causes.
 
 A causal forest estimates effects, not levels. To be scored beside predictors of levels it gets one: a random forest of
 class, statics and the mean year of the causes. What it adds month by month is effect times anomaly and nothing else.
@@ -6,17 +6,19 @@ class, statics and the mean year of the causes. What it adds month by month is e
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ch4grid.causal.anomalies import anomalies, design_matrix
 from ch4grid.causal.forest import joint_effects
 from ch4grid.graph import CausalGraph
 from ch4grid.models.causal_parents import Cause, flux_causes, lagged, place
+from ch4grid.models.learner import Law, Learner, TrainingSet
 from ch4grid.models.samples import MIN_COVERAGE, Targets, class_codes, predictor_names
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
@@ -24,6 +26,33 @@ Floats = NDArray[np.float64]
 
 HARMONICS = 2
 FOLDS = 3
+
+
+class CausalForest(Learner):
+    """Settings of the causal forest as a predictor.
+
+    Args:
+        architecture: Discriminator.
+        trees: Number of trees of the base level.
+        min_leaf: Fewest months in a leaf.
+    """
+
+    needs_graph: ClassVar[bool] = True
+
+    architecture: Literal["causal-forest"] = "causal-forest"
+    trees: int = Field(default=100, ge=1)
+    min_leaf: int = Field(default=5, ge=1)
+
+    def fit(self, training: TrainingSet) -> "CausalForestLevels":
+        """Both forests of a training set, the causes of the flux discovered in it."""
+        levels = CausalForestLevels(
+            training.graph(), trees=self.trees, min_leaf=self.min_leaf, seed=training.seed
+        )
+        return levels.fit(training.samples, training.gas)
+
+    def candidates(self) -> tuple[Self, ...]:
+        """These settings, larger leaves, and larger ones still."""
+        return (self, self.varied(min_leaf=20), self.varied(min_leaf=40))
 
 
 @dataclass
@@ -74,11 +103,16 @@ class CausalForestLevels:
         )
         return self
 
-    def predict(self, points: xr.Dataset) -> Floats:
-        """Transformed flux (site, time)."""
+    @property
+    def parameters(self) -> int:
+        """Leaves of the base level, and the causes."""
+        return sum(tree.get_n_leaves() for tree in self.base.estimators_) + len(self.causes)
+
+    def predict(self, points: xr.Dataset) -> Law:
+        """The law of the transformed flux (site, time), without a scale."""
         shape = (points.sizes["site"], points.sizes["time"])
         level = np.asarray(self.base.predict(self._mean_year(points)), dtype=np.float64)
-        return level.reshape(shape) + self._departure(points)
+        return Law(level.reshape(shape) + self._departure(points))
 
     def _learn_effects(self, samples: xr.Dataset, gas: Gas, drivers: Sequence[str]) -> None:
         used = sorted({name for name, _ in self.causes} & set(drivers))

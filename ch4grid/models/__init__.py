@@ -7,7 +7,8 @@ T months, F static features, U bank towers, K neighbours, Q quantiles, E ecosyst
 
 from typing import TYPE_CHECKING, Any
 
-from ch4grid.models.config import CTGATConfig, ModelConfig
+from ch4grid.models.config import CTGATConfig
+from ch4grid.models.zoo import ModelConfig
 
 if TYPE_CHECKING:
     from ch4grid.models.checkpoint import Checkpoint

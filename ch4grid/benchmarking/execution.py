@@ -1,0 +1,188 @@
+"""A benchmark from its recipe to its files: predictions, scores, tables and a page, resumed where a run was cut off."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ch4grid.benchmarking import harness
+from ch4grid.benchmarking.document import markdown
+from ch4grid.benchmarking.experiment import assemble
+from ch4grid.benchmarking.holdout import held_back
+from ch4grid.benchmarking.page import page
+from ch4grid.benchmarking.recipe import HEADLINE, BenchmarkRecipe, SplitSection
+from ch4grid.benchmarking.results import Results, Row, score
+from ch4grid.cluster import Workers
+from ch4grid.errors import RecipeError
+from ch4grid.evaluation import KINDS, zoo
+from ch4grid.models.learner import Learner
+from ch4grid.recipe import Recipe
+from ch4grid.stores import Workspace, write_atomic, write_json
+
+# What `--quick` does: groups of clusters instead of each one, no tuning, and these models unless others are named.
+QUICK_GROUPS = 3
+QUICK_MODELS = ("climatology", "ridge", "extra-trees", "lstm", "ctgat")
+
+
+@dataclass(frozen=True, eq=False)
+class Benchmarked:
+    """What a benchmark has found, and where it lies.
+
+    Args:
+        results: Scores, paired tests and predictions.
+        folder: Its files.
+    """
+
+    results: Results
+    folder: Path
+
+    @property
+    def rows(self) -> list[Row]:
+        """One row per model and split."""
+        return self.results.rows
+
+
+def benchmark(
+    recipe: BenchmarkRecipe,
+    product: Recipe | None,
+    workspace: Workspace,
+    workers: Workers,
+    *,
+    models: Sequence[str] = (),
+    splits: Sequence[str] = (),
+    holdout: Path | None = None,
+    quick: bool = False,
+    command: str = "",
+) -> Benchmarked:
+    """Fit and score models, and write what came out.
+
+    Args:
+        recipe: The benchmark.
+        product: The product recipe that it rests on, if any.
+        workspace: Its folders; results go to `<output>/benchmarks/<name>`.
+        workers: Where fits run.
+        models: Names of models; those of the recipe when empty.
+        splits: Kinds of splits; those of the recipe when empty.
+        holdout: A folder of towers that no model has seen; then models are trained on all towers of the recipe and
+            scored once on these, under no other split.
+        quick: Few groups, no tuning, few models.
+        command: Shown in the documents.
+
+    Raises:
+        RecipeError: A model or split is unknown.
+        InputError: A file is missing or wrong.
+    """
+    recipe = hastened(recipe) if quick else recipe
+    named = named_models(recipe, models, quick=quick)
+    sections = named_sections(recipe, splits)
+    folder = workspace.output / "benchmarks" / recipe.benchmark
+    experiment = assemble(recipe, product, workspace)
+    if holdout is not None:
+        test = held_back(recipe, product, holdout, workspace)
+        work = harness.holdout_jobs(recipe, experiment, named, test, folder)
+    else:
+        work = harness.jobs(recipe, experiment, named, sections, folder)
+    predictions = harness.run(work, workers.map, folder)
+    found = score(predictions, named, reference=recipe.reference, seed=recipe.seed)
+    where = folder / (harness.HOLDOUT if holdout is not None else "quick" if quick else "results")
+    _write(where, recipe, found, experiment.inputs, command)
+    return Benchmarked(found, where)
+
+
+def hastened(recipe: BenchmarkRecipe) -> BenchmarkRecipe:
+    """The recipe with the headline split only, in few groups, and without tuning."""
+    section = SplitSection(split=HEADLINE, groups=QUICK_GROUPS)
+    tuning = recipe.tuning.model_copy(update={"candidates": 1})
+    return recipe.model_copy(update={"splits": (section,), "tuning": tuning})
+
+
+def named_models(
+    recipe: BenchmarkRecipe, names: Sequence[str], *, quick: bool = False
+) -> dict[str, Learner]:
+    """Models by name: those asked for, else those of the recipe, else the zoo.
+
+    Raises:
+        RecipeError: A name is unknown.
+    """
+    known: dict[str, Learner] = zoo(simulated=recipe.simulation is not None) | dict(recipe.models)
+    wanted = list(names) or [n for n in QUICK_MODELS if quick] or list(recipe.models) or list(known)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise RecipeError(
+            "unknown model", where="models", expected=", ".join(known), found=", ".join(unknown)
+        )
+    return {name: known[name] for name in wanted}
+
+
+def named_sections(recipe: BenchmarkRecipe, kinds: Sequence[str]) -> list[SplitSection]:
+    """The splits asked for as the recipe has them, else all of the recipe.
+
+    Raises:
+        RecipeError: A kind is unknown.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise RecipeError(
+            "unknown split",
+            where="--split",
+            expected=", ".join(KINDS),
+            found=", ".join(unknown),
+        )
+    own = {section.split: section for section in recipe.splits}
+    wanted = list(kinds) or list(own)
+    return [own.get(k) or SplitSection.model_validate({"split": k}) for k in wanted]
+
+
+def _write(
+    folder: Path,
+    recipe: BenchmarkRecipe,
+    found: Results,
+    inputs: dict[str, str],
+    command: str,
+) -> None:
+    """All files of a benchmark; the table that others read comes last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "predictions.parquet": found.predictions.to_parquet(index=False),
+        "predictions.csv": _csv(found.predictions),
+        "comparisons.csv": _csv(found.comparisons),
+        "results.parquet": _flat(found.rows).to_parquet(index=False),
+        "results.md": markdown(recipe, found, command).encode(),
+        "index.html": page(recipe, found, command).encode(),
+    }
+    for name, content in files.items():
+        write_atomic(folder / name, content)
+    write_json(folder / "results.json", document(recipe, found, inputs, command))
+
+
+def document(
+    recipe: BenchmarkRecipe, found: Results, inputs: dict[str, str], command: str
+) -> dict[str, Any]:
+    """The table of results as others read it: `model: {best: FILE}` of a product recipe, for one."""
+    return {
+        "benchmark": recipe.benchmark,
+        "title": recipe.title,
+        "command": command,
+        "recipe": recipe.resolved(),
+        "inputs": inputs,
+        "rows": found.rows,
+    }
+
+
+def _flat(rows: list[Row]) -> pd.DataFrame:
+    """Rows with their intervals in columns `<score>_lower` and `<score>_upper`."""
+    flat = []
+    for row in rows:
+        plain = {k: v for k, v in row.items() if not isinstance(v, dict)}
+        for name, bounds in row["interval"].items():
+            low, high = bounds or (None, None)
+            plain |= {f"{name}_lower": low, f"{name}_upper": high}
+        flat.append(plain | {"settings": json.dumps(row["settings"])})
+    return pd.DataFrame(flat)
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode()

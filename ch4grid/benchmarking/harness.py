@@ -1,0 +1,310 @@
+"""The harness: every model on every fold of every split, one small file per fit, so that a killed run goes on.
+
+A job knows its training towers and the months that it is scored on. Its file is named by all that determined it: data,
+settings, months, versions. A rerun makes the files that are missing and nothing else.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ch4grid import __version__
+from ch4grid.benchmarking.discovering import KeptDiscovery, digest
+from ch4grid.benchmarking.experiment import Experiment
+from ch4grid.benchmarking.recipe import BenchmarkRecipe, SplitSection
+from ch4grid.errors import InputError
+from ch4grid.evaluation import Split, cross_fit, series_without, splits, table, without
+from ch4grid.grid import great_circle_km
+from ch4grid.models.learner import Learner, TrainingSet, without_flux
+from ch4grid.models.samples import MIN_COVERAGE, class_codes, flux_scale, predictor_names
+from ch4grid.stores import sha256_json, sweep_partial, write_atomic
+from ch4grid.vocabulary import ECOSYSTEMS, Gas
+
+Mask = NDArray[np.bool_]
+Mapper = Callable[[str, Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+
+# Changes whenever the meaning of a kept file does.
+FORMAT = 1
+HOLDOUT = "holdout"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One fit of one model.
+
+    Args:
+        model: Name of the model.
+        learner: Its settings.
+        split: Kind of the split.
+        fold: Name of the fold.
+        training: What the model learns from.
+        test: Towers with predictors, measured flux and coverage.
+        scored: Months of the test that are scored (site, time).
+        candidates: Settings tried.
+        groups: Groups of training clusters left out in turn.
+        path: File of the result.
+    """
+
+    model: str
+    learner: Learner
+    split: str
+    fold: str
+    training: TrainingSet
+    test: xr.Dataset
+    scored: Mask
+    candidates: int
+    groups: int
+    path: Path
+
+
+def jobs(
+    recipe: BenchmarkRecipe,
+    experiment: Experiment,
+    models: Mapping[str, Learner],
+    sections: Sequence[SplitSection],
+    folder: Path,
+) -> list[Job]:
+    """All fits of a benchmark, the cheapest information first: split by split, fold by fold.
+
+    Raises:
+        InputError: A split has no fold with months on both sides.
+    """
+    data = digest(experiment.samples)
+    made = []
+    for section in sections:
+        folds = list(
+            splits(
+                experiment.samples,
+                section.split,
+                seed=recipe.seed,
+                groups=section.groups,
+                distances=experiment.distances,
+            )
+        )
+        usable = [fold for fold in folds if _usable(experiment.samples, recipe.gas_row, fold)]
+        if not usable:
+            raise InputError(
+                "no fold has both months to train on and months to score",
+                where=f"split {section.split}",
+                expected="measured months on both sides",
+                found=f"{experiment.samples.sizes['site']} towers",
+            )
+        named = {n: m for n, m in models.items() if not section.models or n in section.models}
+        for name, learner in named.items():
+            made += [
+                _of_fold(recipe, experiment, name, learner, section.split, fold, folder, data)
+                for fold in usable
+            ]
+    return made
+
+
+def holdout_jobs(
+    recipe: BenchmarkRecipe,
+    experiment: Experiment,
+    models: Mapping[str, Learner],
+    test: xr.Dataset,
+    folder: Path,
+) -> list[Job]:
+    """One fit per model on all towers of the recipe, scored on towers that are none of them.
+
+    Raises:
+        InputError: A tower stands in both.
+    """
+    known = set(map(str, experiment.samples["site"].values))
+    both = sorted(known & set(map(str, test["site"].values)))
+    if both:
+        raise InputError(
+            "towers are both trained on and held out",
+            where="--holdout",
+            expected="disjoint sets of towers",
+            found=", ".join(both),
+        )
+    names = sorted(map(str, experiment.samples.data_vars))
+    data = digest(experiment.samples) + digest(test)
+    scored = np.ones((test.sizes["site"], test.sizes["time"]), dtype=bool)
+    return [
+        Job(
+            model=name,
+            learner=learner,
+            split=HOLDOUT,
+            fold="all",
+            training=_training(recipe, experiment, experiment.samples, experiment.series, folder),
+            test=test[names],
+            scored=scored,
+            candidates=recipe.tuning.candidates,
+            groups=recipe.tuning.groups,
+            path=_path(folder, recipe, name, learner, HOLDOUT, "all", data),
+        )
+        for name, learner in models.items()
+    ]
+
+
+def run(work: Sequence[Job], mapper: Mapper, folder: Path) -> pd.DataFrame:
+    """The predictions of all jobs, those of earlier runs taken as they are.
+
+    Args:
+        work: The jobs.
+        mapper: Runs a function over jobs: stage, function, jobs.
+        folder: Where the parts lie; what a killed writer left there goes first.
+
+    Returns:
+        One row per job and scored tower-month; see `run_job`.
+    """
+    sweep_partial(folder)
+    missing = [job for job in work if not job.path.is_file()]
+    list(mapper("fit and score", run_job, missing))
+    return pd.concat([pd.read_parquet(job.path) for job in work], ignore_index=True)
+
+
+def run_job(job: Job) -> None:
+    """Fit, predict and keep the rows of a job.
+
+    A row has model, split, fold, site, time, cluster, ecosystem, latitude, longitude, measured, predicted and the
+    quantiles q05 to q95 [nmol m-2 s-1], measured_asinh and predicted_asinh [1], distance_km to the nearest training
+    tower, settings as JSON, parameters, fit_seconds and predict_seconds.
+    """
+    fitted = cross_fit(job.learner, job.training, candidates=job.candidates, groups=job.groups)
+    gas = job.training.gas
+    start = time.perf_counter()
+    predicted = fitted.predict(without_flux(job.test, gas))
+    seconds = time.perf_counter() - start
+    at = _scorable(job.test, gas) & job.scored
+    frame = pd.concat([_truth(job, at), table(predicted, at)], axis=1)
+    frame = frame.assign(
+        settings=fitted.learner.model_dump_json(),
+        parameters=int(fitted.regressor.parameters),
+        fit_seconds=round(fitted.seconds, 3),
+        predict_seconds=round(seconds, 4),
+    )
+    job.path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(job.path, frame.to_parquet(index=False))
+
+
+def _truth(job: Job, at: Mask) -> pd.DataFrame:
+    """What is known of the scored months without any model."""
+    gas, test = job.training.gas, job.test
+    site, month = np.nonzero(at)
+    flux = test[gas.flux].transpose("site", "time").values[at].astype(np.float64)
+    trained = job.training.samples
+    distance = great_circle_km(
+        test["latitude"].values[:, None],
+        test["longitude"].values[:, None],
+        trained["latitude"].values,
+        trained["longitude"].values,
+    ).min(axis=1)
+    return pd.DataFrame(
+        {
+            "model": job.model,
+            "split": job.split,
+            "fold": job.fold,
+            "site": test["site"].values.astype(str)[site],
+            "time": test["time"].values.astype("datetime64[s]")[month],
+            "cluster": test["cluster"].values.astype(np.int64)[site],
+            "ecosystem": np.array(ECOSYSTEMS)[class_codes(test)[site]],
+            "latitude": test["latitude"].values[site],
+            "longitude": test["longitude"].values[site],
+            "measured": flux / gas.kg_per_nmol,
+            "measured_asinh": np.arcsinh(flux / flux_scale(gas)),
+            "distance_km": distance[site],
+        }
+    )
+
+
+def _of_fold(
+    recipe: BenchmarkRecipe,
+    experiment: Experiment,
+    name: str,
+    learner: Learner,
+    split: str,
+    fold: Split,
+    folder: Path,
+    data: str,
+) -> Job:
+    flux, samples = recipe.gas_row.flux, experiment.samples
+    tested = np.flatnonzero(fold.test.any(axis=1))
+    months = sha256_json([np.packbits(fold.train).tolist(), np.packbits(fold.test).tolist()])
+    return Job(
+        model=name,
+        learner=learner,
+        split=split,
+        fold=fold.name,
+        training=_training(
+            recipe,
+            experiment,
+            without(samples, flux, fold),
+            series_without(experiment.series, samples, flux, fold),
+            folder,
+        ),
+        test=samples.isel(site=tested),
+        scored=fold.test[tested],
+        candidates=recipe.tuning.candidates,
+        groups=recipe.tuning.groups,
+        path=_path(folder, recipe, name, learner, split, fold.name, data + months),
+    )
+
+
+def _training(
+    recipe: BenchmarkRecipe,
+    experiment: Experiment,
+    samples: xr.Dataset,
+    series: xr.Dataset,
+    folder: Path,
+) -> TrainingSet:
+    drivers, _ = predictor_names(samples, recipe.gas_row)
+    return TrainingSet(
+        samples=samples,
+        series=series,
+        gas=recipe.gas_row,
+        seed=recipe.seed,
+        discoverer=KeptDiscovery(
+            folder / "graphs",
+            recipe.gas_row.flux,
+            tuple(n for n in drivers if n in series),
+            recipe.discovery.settings,
+            recipe.seed,
+        ),
+        distances=experiment.distances,
+        simulation=experiment.simulation,
+    )
+
+
+def _path(
+    folder: Path,
+    recipe: BenchmarkRecipe,
+    name: str,
+    learner: Learner,
+    split: str,
+    fold: str,
+    data: str,
+) -> Path:
+    told = [
+        FORMAT,
+        __version__,
+        data,
+        learner.model_dump(mode="json"),
+        recipe.tuning.model_dump(mode="json"),
+        recipe.discovery.model_dump(mode="json"),
+        recipe.simulation.model_dump(mode="json") if recipe.simulation else None,
+        recipe.seed,
+    ]
+    return folder / "parts" / split / name / f"{fold}-{sha256_json(told)[:12]}.parquet"
+
+
+def _scorable(samples: xr.Dataset, gas: Gas) -> Mask:
+    """Months (site, time) measured well enough to be scored."""
+    flux = samples[gas.flux].transpose("site", "time").values
+    coverage = samples[f"{gas.flux}_coverage"].transpose("site", "time").values
+    return np.asarray(np.isfinite(flux) & (coverage >= MIN_COVERAGE))
+
+
+def _usable(samples: xr.Dataset, gas: Gas, fold: Split) -> bool:
+    """Whether a fold has well measured months on both sides."""
+    good = _scorable(samples, gas)
+    return bool((good & fold.train).any() and (good & fold.test).any())

@@ -1,0 +1,39 @@
+"""The page of a benchmark: what the document says, with plots."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from ch4grid.benchmarking.document import best_frame, main_split, reading
+from ch4grid.benchmarking.recipe import BenchmarkRecipe
+from ch4grid.benchmarking.results import Results, reason, winner
+from ch4grid.evaluation import by, levels
+from ch4grid.pages.benchmark import benchmark_page
+
+BY = {"ecosystem": "By class", "season": "By season", "distance": "By distance to a training tower"}
+
+
+def page(recipe: BenchmarkRecipe, found: Results, command: str) -> str:
+    """The HTML of a benchmark, without any outside request."""
+    split = main_split(found)
+    comparisons = found.comparisons
+    comparisons.attrs["reference"] = found.reference
+    return benchmark_page(
+        title=recipe.title,
+        summary=recipe.summary,
+        results=pd.DataFrame(found.rows),
+        comparisons=comparisons,
+        predictions=found.predictions,
+        extras=_extras(best_frame(found)),
+        command=command,
+        winner=str(winner(found.rows, split)["model"]),
+        reason=reason(found.rows, split),
+        reading=reading(found),
+    )
+
+
+def _extras(best: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+    """Further tables of the best model."""
+    name = best["model"].iloc[0]
+    tables = {f"{title}, {name}": by(best, column) for column, title in BY.items()}
+    return tables | {f"By level, {name}": levels(best)}

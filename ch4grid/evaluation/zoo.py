@@ -1,0 +1,79 @@
+"""The zoo: every model by name, with the settings that a benchmark runs unless a recipe gives others."""
+
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from ch4grid.evaluation.causal_forest import CausalForest
+from ch4grid.models import CTGATConfig, ModelConfig
+from ch4grid.models.ced_fuzzy import CedFuzzy
+from ch4grid.models.cham_net import ChamNet
+from ch4grid.models.learner import Learner
+from ch4grid.models.raci import RACI
+from ch4grid.models.sequence.config import Architecture, SequenceConfig
+from ch4grid.models.stacking import Stack
+from ch4grid.models.tabular import (
+    KNN,
+    MLP,
+    SVR,
+    CausalParents,
+    Climatology,
+    ElasticNet,
+    ExtraTrees,
+    GaussianProcess,
+    LightGBM,
+    MagnitudePattern,
+    QuantileForest,
+    RandomForest,
+    Ridge,
+    XGBoost,
+)
+from ch4grid.models.transfer.config import Technique, Transfer
+
+# What a benchmark may name: all that a product may, and the causal forest, which makes no product.
+Model = Annotated[ModelConfig | CausalForest, Field(discriminator="architecture")]
+
+# Networks under the graph, and what each of them lacks.
+GRAPH_MODELS: dict[str, Learner] = {
+    "ctgat": CTGATConfig(),
+    "ctgat-random-dag": CTGATConfig(randomise_graph=True),
+    "ctgat-hard-mask": CTGATConfig(use_prior=False),
+}
+
+# CT-GAT beside models that go wrong in other ways: trees, a kernel, a Gaussian process.
+STACK = Stack(of=(CTGATConfig(members=2), ExtraTrees(), SVR(), GaussianProcess()))
+
+
+def zoo(*, simulated: bool = False) -> dict[str, Learner]:
+    """Every model by name.
+
+    Args:
+        simulated: Whether there are simulated sites, from which `transfer` models learn first.
+    """
+    networks = {name: SequenceConfig(architecture=name) for name in get_args(Architecture)}
+    found: dict[str, Learner] = {
+        "climatology": Climatology(),
+        "ridge": Ridge(),
+        "elastic-net": ElasticNet(),
+        "svr": SVR(),
+        "knn": KNN(),
+        "random-forest": RandomForest(),
+        "extra-trees": ExtraTrees(),
+        "xgboost": XGBoost(),
+        "lightgbm": LightGBM(),
+        "mlp": MLP(),
+        "gaussian-process": GaussianProcess(),
+        "quantile-forest": QuantileForest(),
+        "magnitude-pattern": MagnitudePattern(),
+        "causal-parents-rf": CausalParents(),
+        "causal-forest": CausalForest(),
+        **networks,
+        "cham-net": ChamNet(),
+        "raci": RACI(),
+        "ced-fuzzy": CedFuzzy(),
+        **GRAPH_MODELS,
+        "stack": STACK,
+    }
+    if simulated:
+        found |= {f"transfer-{name}": Transfer(technique=name) for name in get_args(Technique)}
+    return found

@@ -17,10 +17,10 @@ from pydantic import Field
 from ch4grid.causal.anomalies import anomalies, design_matrix
 from ch4grid.causal.forest import joint_effects
 from ch4grid.graph import CausalGraph
-from ch4grid.models.tabular.causal_parents import flux_causes
-from ch4grid.models.tabular.table import Cause, lagged, place
 from ch4grid.models.learner import Law, Learner, TrainingSet
 from ch4grid.models.samples import MIN_COVERAGE, Targets, class_codes, predictor_names
+from ch4grid.models.tabular.causal_parents import flux_causes
+from ch4grid.models.tabular.table import Cause, lagged, place
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
 Floats = NDArray[np.float64]

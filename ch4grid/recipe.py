@@ -5,6 +5,7 @@ arguments of a run, never keys. An unknown key is an error that names its path.
 """
 
 import difflib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,8 @@ from ch4grid.drivers.cube.gaps import Policy
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
 from ch4grid.models import ModelConfig
+from ch4grid.models.learner import Learner
+from ch4grid.models.zoo import best_of
 from ch4grid.scenarios import Scenario
 from ch4grid.sites import SiteSource
 from ch4grid.vocabulary import GASES, Gas
@@ -97,6 +100,22 @@ class ModelFile(Section):
     recipe: str
 
 
+class ModelBest(Section):
+    """The model that won a benchmark: the highest efficiency in asinh space at clusters of towers left out.
+
+    Args:
+        best: Table of results that `ch4grid benchmark` wrote (results.json), beside the recipe.
+        among: Names of models to choose from; all that can make a product when empty.
+        chosen: The settings of the winner; read from the table, never written.
+        reason: Which model it is and why; likewise.
+    """
+
+    best: str
+    among: tuple[str, ...] = Field(default=(), strict=False)
+    chosen: ModelConfig
+    reason: str
+
+
 class ModelCheckpoint(Section):
     """A model trained before: the folder of its checkpoint."""
 
@@ -120,7 +139,7 @@ class Recipe(Section):
         ecosystems: Classes and their areas.
         training: What the model is fitted to.
         discovery: Where the causal prior comes from.
-        model: The model, a file that describes it, or a trained checkpoint.
+        model: The model, a file that describes it, the winner of a benchmark, or a trained checkpoint.
         spin_up: Years of drivers read before a predicted year, for the model's memory of 15 months.
         scenarios: By name; `historical` is the default.
     """
@@ -137,7 +156,7 @@ class Recipe(Section):
     ecosystems: Ecosystems
     training: Training | None = None
     discovery: DiscoverySection = DiscoverySection()
-    model: ModelConfig | ModelFile | ModelCheckpoint
+    model: ModelConfig | ModelFile | ModelBest | ModelCheckpoint
     spin_up: int = Field(default=2, ge=0, le=5)
     scenarios: dict[str, Scenario] = Field(default_factory=lambda: {"historical": Scenario()})
 
@@ -188,6 +207,13 @@ class Recipe(Section):
         return Grid(self.grid.resolution)
 
     @property
+    def learner(self) -> Learner | None:
+        """The model to be trained; None for a checkpoint."""
+        if isinstance(self.model, ModelBest):
+            return self.model.chosen
+        return self.model if isinstance(self.model, Learner) else None
+
+    @property
     def normals_period(self) -> Years:
         """Years over which climate normals are taken: those of the training, else the product's."""
         return self.training.period if self.training else self.period
@@ -215,10 +241,35 @@ def load(path: Path) -> Recipe:
     model = document.get("model")
     if isinstance(model, dict) and set(model) == {"recipe"}:
         document["model"] = read_yaml(path.parent / str(model["recipe"]))
+    elif isinstance(model, dict) and "best" in model:
+        document["model"] = model | won(path, model)
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
         raise RecipeError(first_problem(error, document, Recipe), where=path) from None
+
+
+def won(path: Path, model: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the winner of a benchmark, and why it won.
+
+    Args:
+        path: The recipe.
+        model: Its key `model`, with the table's file in `best`.
+
+    Raises:
+        RecipeError: There is no table, or no model in it can make a product.
+    """
+    table = path.parent / str(model["best"])
+    try:
+        rows = json.loads(table.read_text(encoding="utf-8"))["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecipeError(
+            "no table of a benchmark",
+            where=f"{path}, model.best",
+            expected=f"{table}, written by `ch4grid benchmark` as results.json",
+            found=" ".join(str(error).split())[:200],
+        ) from None
+    return best_of(rows, tuple(model.get("among", ())), table)
 
 
 def schema() -> dict[str, Any]:
@@ -285,8 +336,9 @@ def _of_other_branch(loc: tuple[int | str, ...], document: dict[str, Any]) -> bo
     """Whether a finding belongs to a kind of model that the recipe does not mean."""
     if len(loc) < 2 or loc[0] != "model" or not isinstance(document.get("model"), dict):
         return False
-    meant = next((k for k in ("checkpoint", "recipe") if k in document["model"]), "")
-    branch = {"ModelCheckpoint": "checkpoint", "ModelFile": "recipe"}.get(str(loc[1]), "")
+    keys = {"ModelCheckpoint": "checkpoint", "ModelFile": "recipe", "ModelBest": "best"}
+    meant = next((k for k in keys.values() if k in document["model"]), "")
+    branch = keys.get(str(loc[1]), "")
     return branch != meant
 
 

@@ -13,6 +13,7 @@ from ch4grid.assembly import Assembly, joined_clusters
 from ch4grid.benchmarking.recipe import BenchmarkRecipe
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.grid import Grid, great_circle_km
+from ch4grid.models.transfer.domains import away_from
 from ch4grid.recipe import Recipe
 from ch4grid.sites import SiteSource
 from ch4grid.stores import Fingerprints, Workspace
@@ -69,7 +70,7 @@ def assemble(recipe: BenchmarkRecipe, product: Recipe | None, workspace: Workspa
     return Experiment(
         samples=samples,
         series=samples if recipe.product is None and not recipe.discovery.sites else series,
-        simulation=_simulation(recipe, workspace),
+        simulation=_simulation(recipe, workspace, samples),
         distances=deployment_distances(samples),
         inputs=inputs,
     )
@@ -154,11 +155,15 @@ def deployment_distances(samples: xr.Dataset) -> NDArray[np.float64]:
     return np.asarray(distance.min(axis=1))
 
 
-def _simulation(recipe: BenchmarkRecipe, workspace: Workspace) -> xr.Dataset | None:
+def _simulation(
+    recipe: BenchmarkRecipe, workspace: Workspace, towers: xr.Dataset
+) -> xr.Dataset | None:
+    """Simulated sites, none of them near to a tower: what is held out later is among these."""
     if recipe.simulation is None:
         return None
-    towers = sites_package.assemble(recipe.simulation.sites, workspace, recipe.gas_row)
-    return in_period(towers, recipe.gas_row, recipe.simulation.period, recipe.spin_up)
+    found = sites_package.assemble(recipe.simulation.sites, workspace, recipe.gas_row)
+    simulated = in_period(found, recipe.gas_row, recipe.simulation.period, recipe.spin_up)
+    return away_from(simulated, towers)
 
 
 def _inputs(recipe: BenchmarkRecipe, workspace: Workspace) -> dict[str, str]:

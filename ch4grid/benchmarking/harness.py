@@ -6,7 +6,7 @@ settings, months, versions. A rerun makes the files that are missing and nothing
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ch4grid.evaluation import Split, cross_fit, series_without, splits, table, 
 from ch4grid.grid import great_circle_km
 from ch4grid.models.learner import Learner, TrainingSet, without_flux
 from ch4grid.models.samples import MIN_COVERAGE, class_codes, flux_scale, predictor_names
+from ch4grid.models.transfer.domains import away_from
 from ch4grid.stores import sha256_json, sweep_partial, write_atomic
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
@@ -127,6 +128,8 @@ def holdout_jobs(
             found=", ".join(both),
         )
     names = sorted(map(str, experiment.samples.data_vars))
+    if experiment.simulation is not None:
+        experiment = replace(experiment, simulation=away_from(experiment.simulation, test))
     data = digest(experiment.samples) + digest(test)
     scored = np.ones((test.sizes["site"], test.sizes["time"]), dtype=bool)
     return [

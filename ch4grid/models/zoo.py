@@ -1,10 +1,63 @@
-"""All models of a recipe as a union: those that stand on their own, and what is made of several of them."""
+"""All models of a recipe as a union, and the one that a table of a benchmark says is best."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
+from ch4grid.errors import RecipeError
+from ch4grid.models.learner import Learner
 from ch4grid.models.stacking import Stack
 from ch4grid.models.standalone import Standalone
 
 ModelConfig = Annotated[Standalone | Stack, Field(discriminator="architecture")]
+
+# The split and the score that decide which model is best.
+DECIDING_SPLIT = "loco"
+DECIDING_SCORE = "asinh_nse"
+
+
+def best_of(rows: list[dict[str, Any]], among: tuple[str, ...], table: Path) -> dict[str, Any]:
+    """Settings (`chosen`) and `reason` of the model with the highest efficiency at clusters of towers left out.
+
+    Args:
+        rows: Rows of a benchmark.
+        among: Names to choose from; all that can make a product when empty.
+        table: Where they come from, for messages.
+
+    Raises:
+        RecipeError: No model in the rows was scored under that split and can make a product.
+    """
+    scored = [
+        row
+        for row in rows
+        if row.get("split") == DECIDING_SPLIT
+        and row.get(DECIDING_SCORE) is not None
+        and (not among or row["model"] in among)
+        and settings_of(row) is not None
+    ]
+    if not scored:
+        raise RecipeError(
+            "no model in the table can be taken",
+            where=f"{table}, model.best",
+            expected=f"a row of split {DECIDING_SPLIT} of {', '.join(among) or 'a model that makes products'}",
+            found=", ".join(sorted({str(row.get("model")) for row in rows})) or "no rows",
+        )
+    order = sorted(scored, key=lambda row: (-row[DECIDING_SCORE], row["model"]))
+    best = order[0]
+    told = (
+        f"{best['model']} has the highest efficiency in asinh space at clusters of towers left out, "
+        f"{best[DECIDING_SCORE]:.3f} ({table.name})"
+    )
+    if len(order) > 1:
+        told += f"; next is {order[1]['model']} with {order[1][DECIDING_SCORE]:.3f}"
+    return {"chosen": best["settings"], "reason": told}
+
+
+def settings_of(row: dict[str, Any]) -> Learner | None:
+    """The settings in a row of a benchmark; None for a model that makes no product."""
+    try:
+        found: Learner = TypeAdapter(ModelConfig).validate_python(row.get("settings"), strict=False)
+    except ValidationError:
+        return None
+    return found

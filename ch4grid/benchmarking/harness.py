@@ -22,8 +22,9 @@ from ch4grid.benchmarking.recipe import BenchmarkRecipe, SplitSection
 from ch4grid.errors import InputError
 from ch4grid.evaluation import Split, cross_fit, series_without, splits, table, without
 from ch4grid.grid import great_circle_km
-from ch4grid.models.learner import Learner, TrainingSet, without_flux
+from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, without_flux
 from ch4grid.models.samples import MIN_COVERAGE, class_codes, flux_scale, predictor_names
+from ch4grid.models.stacking import Stack
 from ch4grid.models.transfer.domains import away_from
 from ch4grid.stores import sha256_json, sweep_partial, write_atomic
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
@@ -162,8 +163,30 @@ def run(work: Sequence[Job], mapper: Mapper, folder: Path) -> pd.DataFrame:
     """
     sweep_partial(folder)
     missing = [job for job in work if not job.path.is_file()]
-    list(mapper("fit and score", run_job, missing))
+    list(mapper("fit and score", run_together, batches(missing)))
     return pd.concat([pd.read_parquet(job.path) for job in work], ignore_index=True)
+
+
+def batches(work: Sequence[Job]) -> list[list[Job]]:
+    """Jobs in groups that one process does: a stack with the models that it is made of, on the same fold."""
+    bases = {
+        base.model_dump_json()
+        for job in work
+        if isinstance(job.learner, Stack)
+        for base in job.learner.of
+    }
+    found: dict[tuple[str, str, str], list[Job]] = {}
+    for job in work:
+        shared = isinstance(job.learner, Stack) or job.learner.model_dump_json() in bases
+        found.setdefault((job.split, job.fold, "" if shared else job.model), []).append(job)
+    return list(found.values())
+
+
+def run_together(batch: Sequence[Job]) -> None:
+    """Run the jobs of one fold one after another; what one model has learnt another need not learn again."""
+    learnt: dict[str, tuple[Law, Regressor]] = {}
+    for job in batch:
+        run_job(replace(job, training=replace(job.training, learnt=learnt)))
 
 
 def run_job(job: Job) -> None:

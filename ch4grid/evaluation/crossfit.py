@@ -7,7 +7,7 @@ has seen the towers that are scored.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ch4grid.conformal import LEVELS, Conformal, HeldOut
 from ch4grid.models.folds import grouped_folds
-from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, out_of_fold
+from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, learnt, out_of_fold
 from ch4grid.models.samples import Targets, class_codes
 from ch4grid.models.weighting import month_weights
 from ch4grid.vocabulary import Gas
@@ -105,7 +105,7 @@ def _chosen(
 ) -> tuple[Learner, Law, Regressor]:
     """The settings with the smallest held-out error, that error's law and the model fitted to all towers."""
     if len(tried) == 1:
-        return tried[0], *tried[0].learn(training, fold)
+        return tried[0], *learnt(tried[0], training, fold)
     laws = [out_of_fold(settings.trial(), training, fold) for settings in tried]
     best = int(np.argmin([held_out_loss(law, training) for law in laws]))
     return tried[best], laws[best], tried[best].fit(training)
@@ -114,7 +114,9 @@ def _chosen(
 def measured_only(training: TrainingSet) -> TrainingSet:
     """The training set without towers that have no target."""
     there = training.targets.weight.sum(axis=1) > 0
-    return training if there.all() else training.subset(np.flatnonzero(there))
+    if there.all():
+        return training
+    return replace(training.subset(np.flatnonzero(there)), learnt=training.learnt)
 
 
 def held_out_loss(law: Law, training: TrainingSet) -> float:

@@ -68,6 +68,7 @@ class TrainingSet:
         discoverer: Finds the causal graph in a series; needed by models under a graph only.
         distances: Distances [km] from cells of deployment to their nearest tower; may be empty.
         simulation: Simulated sites of the same variables and dims, for models that transfer from them.
+        learnt: What models have learnt from this very set, by their settings: a stack and its models share it.
     """
 
     samples: xr.Dataset
@@ -77,6 +78,7 @@ class TrainingSet:
     discoverer: Callable[[xr.Dataset], CausalGraph] | None = None
     distances: Floats = field(default_factory=lambda: np.zeros(0))
     simulation: xr.Dataset | None = None
+    learnt: dict[str, "tuple[Law, Regressor]"] | None = None
 
     @property
     def targets(self) -> Targets:
@@ -102,12 +104,12 @@ class TrainingSet:
         """The training set of some of the sites, by index; discovery loses the others and their neighbourhood."""
         gone = np.setdiff1d(np.arange(self.samples.sizes["site"]), kept)
         series = None if self.series is None else series_without(self.series, self.samples, gone)
-        return replace(self, samples=self.samples.isel(site=kept), series=series)
+        return replace(self, samples=self.samples.isel(site=kept), series=series, learnt=None)
 
     def reseeded(self, number: int) -> "TrainingSet":
         """The same towers under another seed: the number is an index of members."""
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        return replace(self, seed=seed)
+        return replace(self, seed=seed, learnt=None)
 
 
 class Learner(BaseModel):
@@ -137,6 +139,18 @@ class Learner(BaseModel):
     def varied(self, **changes: object) -> Self:
         """These settings with some of them changed, checked."""
         return type(self).model_validate(self.model_dump() | changes, strict=False)
+
+
+def learnt(
+    learner: Learner, training: TrainingSet, fold: NDArray[np.int64]
+) -> tuple[Law, Regressor]:
+    """What `Learner.learn` gives, taken from the training set where it has been learnt from it before."""
+    if training.learnt is None:
+        return learner.learn(training, fold)
+    key = learner.model_dump_json()
+    if key not in training.learnt:
+        training.learnt[key] = learner.learn(training, fold)
+    return training.learnt[key]
 
 
 def out_of_fold(learner: Learner, training: TrainingSet, fold: NDArray[np.int64]) -> Law:

@@ -21,7 +21,7 @@ from pydantic import Field
 from scipy.optimize import nnls
 
 from ch4grid.models.folds import grouped_folds
-from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet
+from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, learnt
 from ch4grid.models.samples import class_codes
 from ch4grid.models.standalone import Standalone
 from ch4grid.models.weighting import month_weights
@@ -61,7 +61,7 @@ class Stack(Learner):
         self, training: TrainingSet, fold: NDArray[np.int64]
     ) -> tuple[Law, "StackedRegressor"]:
         """Out-of-fold law of the stack, weights of a fold from the other folds, and the stack of all towers."""
-        parts = [base.learn(training, fold) for base in self.of]
+        parts = [learnt(base, training, fold) for base in self.of]
         locations = np.stack([law.location for law, _ in parts])
         targets = training.targets
         weight = month_weights(targets.weight, class_codes(training.samples), np.ones(len(fold)))

@@ -40,6 +40,8 @@ GRAPH_MODELS: dict[str, Learner] = {
     "ctgat-hard-mask": CTGATConfig(use_prior=False),
 }
 
+# Steps of networks that a benchmark fits some hundred times.
+STEPS = 120
 # CT-GAT beside models that go wrong in other ways: trees, a kernel, a Gaussian process.
 STACK = Stack(of=(CTGATConfig(members=2), ExtraTrees(), SVR(), GaussianProcess()))
 
@@ -50,7 +52,10 @@ def zoo(*, simulated: bool = False) -> dict[str, Learner]:
     Args:
         simulated: Whether there are simulated sites, from which `transfer` models learn first.
     """
-    networks = {name: SequenceConfig(architecture=name) for name in get_args(Architecture)}
+    networks = {
+        name: SequenceConfig(architecture=name, members=1, steps=STEPS)
+        for name in get_args(Architecture)
+    }
     found: dict[str, Learner] = {
         "climatology": Climatology(),
         "ridge": Ridge(),
@@ -68,8 +73,8 @@ def zoo(*, simulated: bool = False) -> dict[str, Learner]:
         "causal-parents-rf": CausalParents(),
         "causal-forest": CausalForest(),
         **networks,
-        "cham-net": ChamNet(),
-        "raci": RACI(),
+        "cham-net": ChamNet(members=1),
+        "raci": RACI(members=1),
         "ced-fuzzy": CedFuzzy(),
         **GRAPH_MODELS,
         "stack": STACK,

@@ -76,7 +76,7 @@ class CedFuzzy(Learner):
         if self.base == "lstm":
             from ch4grid.models.sequence.config import SequenceConfig
 
-            return SequenceConfig(architecture="lstm")
+            return SequenceConfig(architecture="lstm", members=1, steps=120)
         return _ForestLearner()
 
     def fit(self, training: TrainingSet) -> "FuzzyModel":

@@ -6,7 +6,7 @@ graph, calibration, skill, provenance) and the hash of the first. The JSON is wr
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,39 +24,34 @@ from ch4grid.errors import InputError
 from ch4grid.graph import CausalGraph
 from ch4grid.models.attention import ParentLists
 from ch4grid.models.config import CTGATConfig
-from ch4grid.models.ctgat import CTGAT, bank_table, groups_of, parent_lists
+from ch4grid.models.ctgat import CTGAT, bank_table, groups_of, parent_lists, season_of
 from ch4grid.models.fitting import Member, settled
 from ch4grid.models.head import QUANTILES
-from ch4grid.models.samples import ANOMALY_ONLY, Points, Scaler
+from ch4grid.models.mixture import ClassMixture, own_shares
+from ch4grid.models.reference import Applicability as Applicability
+from ch4grid.models.reference import applicability_rows
+from ch4grid.models.samples import Points, Scaler
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
+from ch4grid.models.teleconnection import (
+    absolute_months,
+    correlations,
+    placed,
+    seasonal_differences,
+)
 from ch4grid.stores import sweep_partial, write_atomic
 from ch4grid.structure import StructuralModel
-from ch4grid.vocabulary import GASES
+from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
 FORMAT = "ch4grid-checkpoint-1"
 ARRAYS = "model.safetensors"
 DOCUMENT = "checkpoint.json"
+# Location, scale and quantiles.
+LAW = 2 + len(QUANTILES)
 BANK = ("dynamic", "static", "latitude", "longitude", "ecosystem", "month")
 
 Arrays = dict[str, NDArray[Any]]
+Integers = NDArray[np.int64]
 Singles = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Applicability:
-    """What the area of applicability is measured against.
-
-    Args:
-        features: Scaled predictors of the training months (rows, features).
-        weights: Importance of each feature (features).
-        mean_distance: Mean weighted distance between training rows.
-        threshold: Largest dissimilarity index inside the area of applicability.
-    """
-
-    features: Singles
-    weights: Singles
-    mean_distance: float
-    threshold: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +71,8 @@ class Checkpoint:
         skill: Rows of split, n and scores, as JSON values.
         meta: Provenance as JSON values: towers, seed, software.
         structure: Structural model of the drivers, None in checkpoints that were trained before there was one.
+        mixture: Classes of a place by its statics, for settings with soft classes.
+        calendar: Months of the bank (T) since the year zero, for settings with teleconnections.
     """
 
     config: CTGATConfig
@@ -90,6 +87,8 @@ class Checkpoint:
     skill: tuple[dict[str, Any], ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
     structure: StructuralModel | None = None
+    mixture: ClassMixture | None = None
+    calendar: Integers | None = None
 
     @property
     def architecture(self) -> str:
@@ -160,27 +159,22 @@ class Checkpoint:
             InputError: A predictor is missing.
         """
         torch.set_num_threads(1)
-        table = Points.of(points, self.drivers, self.statics)
-        neighbours = self._neighbours(table)
+        table, calendar = Points.of(points, self.drivers, self.statics), absolute_months(points)
         wanted = len(table.month) if last is None else last
-        shape = (len(self.members), len(table.site), wanted)
-        out = {"location": np.empty(shape, np.float32), "scale": np.empty(shape, np.float32)}
-        quantiles = np.empty((len(QUANTILES), *shape), np.float32)
-        for code in np.unique(table.ecosystem):
-            rows = np.flatnonzero(table.ecosystem == code)
+        shares = self._shares(table)
+        laws = np.zeros((LAW, len(self.members), len(table.site), wanted), np.float32)
+        for code in np.flatnonzero(shares.any(axis=0)):
+            rows = np.flatnonzero(shares[:, code])
             for start in range(0, len(rows), batch):
                 part = rows[start : start + batch]
                 padded = part[np.minimum(np.arange(batch), len(part) - 1)]
-                for m, law in enumerate(
-                    self._laws(table.at(padded), neighbours.at(padded), wanted, device)
-                ):
-                    location, scale, quantile = (v[..., : len(part), :].cpu().numpy() for v in law)
-                    out["location"][m, part], out["scale"][m, part] = location, scale
-                    quantiles[:, m, part] = quantile
+                asked = replace(table.at(padded), ecosystem=np.full(batch, code))
+                found = self._laws(asked, calendar, wanted, device)[:, :, : len(part)]
+                laws[:, :, part] += shares[part, code, None] * found
         dims = ("member", "site", "time")
         return xr.Dataset(
-            {name: (dims, values) for name, values in out.items()}
-            | {"quantile_location": (("quantile", *dims), quantiles)},
+            {"location": (dims, laws[0]), "scale": (dims, laws[1])}
+            | {"quantile_location": (("quantile", *dims), laws[2:])},
             coords={
                 "quantile": list(QUANTILES),
                 "site": points["site"],
@@ -195,7 +189,10 @@ class Checkpoint:
 
     def causes(self, ecosystem: int) -> frozenset[str]:
         """Drivers that can move the flux of a class in some member: its parents and theirs; no other one can."""
-        lists = [lists[ecosystem] for _, lists in self.networks]
+        if self.config.teleconnections:
+            return frozenset(self.drivers)
+        codes = range(len(ECOSYSTEMS)) if self.config.soft_classes else (ecosystem,)
+        lists = [lists[code] for _, lists in self.networks for code in codes]
         found = {
             int(i) for one in lists for i in (*one.nodes, *one.driver[np.isfinite(one.log_prior)])
         }
@@ -217,7 +214,7 @@ class Checkpoint:
         with torch.inference_mode():
             for network, lists in self.networks:
                 groups = groups_of(self.bank.ecosystem, lists)
-                state, embedding, _ = network.embed(inputs, features, groups)
+                state, embedding, _ = network.embed(inputs, features, groups, season_of(self.bank))
                 owner = np.arange(len(features))
                 mean = calendar_mean(state, self.bank.month, owner, valid)
                 tables.append(bank_table(mean, embedding))
@@ -231,32 +228,43 @@ class Checkpoint:
         )
         return network.eval(), parent_lists(graph, self.config)
 
-    def _neighbours(self, table: Points) -> Neighbours:
+    def _shares(self, table: Points) -> Singles:
+        """Share of each class in the law of each point (S, E)."""
+        if self.mixture is None:
+            return own_shares(table.ecosystem)
+        return self.mixture.shares(self.scaler.static_scores(table), table.ecosystem)
+
+    def _neighbours(self, table: Points, calendar: Integers) -> Neighbours:
         places, bank = (
             Places.of(p, self.scaler.static_scores(p), self.static_weights)
             for p in (table, self.bank)
         )
-        return NeighbourSearch(places, bank, self.config).find()
+        linked = self._correlation(table, calendar)
+        return NeighbourSearch(places, bank, self.config, linked).find()
 
-    def _laws(
-        self, table: Points, neighbours: Neighbours, wanted: int, device: str
-    ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Location, scale (S, T) and quantiles (Q, S, T) of the last months, by member, for points of one class."""
+    def _correlation(self, table: Points, calendar: Integers) -> NDArray[np.float64] | None:
+        """Correlations of drivers of points and bank (S, U, T) over the months that both have."""
+        if self.calendar is None:
+            return None
+        spread = np.asarray(self.scaler.spread)
+        own, bank = (seasonal_differences(p.dynamic, spread) for p in (table, self.bank))
+        return correlations(own, placed(bank, self.calendar, calendar))
+
+    def _laws(self, table: Points, calendar: Integers, wanted: int, device: str) -> Singles:
+        """Location, scale and quantiles (2 + Q, M, S, T) of the last months, for points of one class."""
         inputs = torch.from_numpy(self.scaler.inputs(table)).to(device)
         features = torch.from_numpy(self.scaler.static_features(table)).to(device)
+        season = season_of(table, wanted).to(device)
+        neighbours, month = self._neighbours(table, calendar), table.month[-wanted:]
         code, laws = int(table.ecosystem[0]), []
         with torch.inference_mode():
             for (network, lists), bank in zip(self.networks, self.bank_tables, strict=True):
+                groups = [(lists[code], slice(0, len(features)))]
                 law = network.to(device)(
-                    inputs,
-                    features,
-                    [(lists[code], slice(0, len(features)))],
-                    bank.to(device),
-                    neighbours,
-                    table.month[-wanted:],
+                    inputs, features, groups, season, bank.to(device), neighbours, month
                 )
-                laws.append((law.location, law.scale, law.quantiles))
-        return laws
+                laws.append(torch.stack([law.location, law.scale, *law.quantiles]).cpu().numpy())
+        return np.stack(laws, axis=1)
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
@@ -264,7 +272,7 @@ class Checkpoint:
         document = {
             "format": FORMAT,
             "arrays_sha256": _sha256(arrays),
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.stored(),
             "gas": self.gas,
             "scaler": self.scaler.to_json(),
             "graph": json.loads(self.graph.to_json()),
@@ -286,16 +294,6 @@ class Checkpoint:
         return {ARRAYS: arrays, DOCUMENT: (text + "\n").encode()}
 
 
-def applicability_rows(points: Points, scaler: Scaler) -> Singles:
-    """Scaled drivers and statics (S, T, P + N), 0 where missing."""
-    inputs = scaler.inputs(points)
-    anomaly = np.isin(scaler.drivers, ANOMALY_ONLY)[:, None, None]
-    level = (inputs[:, 0] + np.where(anomaly, inputs[:, 1], 0.0)).transpose(1, 2, 0)
-    static = scaler.static_scores(points)[:, None]
-    spread = np.broadcast_to(static, (*level.shape[:2], static.shape[-1]))
-    return np.concatenate([level, spread], axis=-1).astype(np.float32)
-
-
 def _arrays(checkpoint: Checkpoint) -> Arrays:
     """Everything that is numbers, by name, contiguous as safetensors wants it."""
     bank = checkpoint.bank
@@ -306,6 +304,10 @@ def _arrays(checkpoint: Checkpoint) -> Arrays:
         "applicability.weights": checkpoint.applicability.weights,
         "probability": np.stack([member.probability for member in checkpoint.members]),
     }
+    if checkpoint.mixture is not None:
+        arrays["mixture"] = checkpoint.mixture.coefficients
+    if checkpoint.calendar is not None:
+        arrays["calendar"] = checkpoint.calendar
     for i, member in enumerate(checkpoint.members):
         arrays |= {f"member.{i}.{name}": values for name, values in member.weights.items()}
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
@@ -340,6 +342,8 @@ def _decode(document: dict[str, Any], arrays: Arrays) -> Checkpoint:
         skill=tuple(document["skill"]),
         meta=document["meta"],
         structure=_structure(document.get("structure")),
+        mixture=ClassMixture(arrays["mixture"]) if "mixture" in arrays else None,
+        calendar=arrays.get("calendar"),
     )
 
 

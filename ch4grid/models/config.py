@@ -1,13 +1,18 @@
 """The settings of a model as a recipe writes them; decoding them loads no heavy library."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ch4grid.models.learner import Learner, Regressor, TrainingSet
 
 # Members by which held-out errors are learnt where the whole ensemble would cost too much.
 TRIAL_MEMBERS = 2
+# Settings that came after the first checkpoints.
+OPTIONS = (
+    *("uniform_graph", "towers", "magnitude", "neighbour_dropout", "season", "soft_classes"),
+    *("teleconnections", "staged", "invariance"),
+)
 
 
 class CTGATConfig(Learner):
@@ -29,8 +34,19 @@ class CTGATConfig(Learner):
         weight_decay: Decoupled decay of AdamW.
         dropout: Share of features dropped in training [1].
         driver_dropout: Share of driver series of a tower hidden in training [1].
-        use_prior: Weight parents by their link probability; without it a list of parents is a hard mask.
+        use_prior: Weight parents by their link probability and hold attention to it; without it a list of parents is a
+            hard mask, all of its entries alike.
         randomise_graph: Deal the links anew before the fit: the control that a causal graph must beat.
+        uniform_graph: Make every admissible link equally probable before the fit: a graph without knowledge.
+        towers: Let points attend to training towers.
+        magnitude: Level and amplitude from ridge regressions; without them the network learns both end to end.
+        neighbour_dropout: Hide towers nearer than a distance drawn from those of deployment while training.
+        season: Give sine and cosine of the season to the conditioning of the state.
+        soft_classes: Mix the laws of all classes that a point may be by its statics (`models.mixture`).
+        teleconnections: Bank towers of a month that are neighbours by the correlation of their drivers
+            (`models.teleconnection`); every driver can then move a flux, parent of it or not.
+        staged: Fit the dynamics first, then towers and head at a fifth of the step size (methods 3.7).
+        invariance: Weight of the variance of the loss over towers (V-REx) [1].
     """
 
     needs_graph: ClassVar[bool] = True
@@ -52,6 +68,21 @@ class CTGATConfig(Learner):
     driver_dropout: float = Field(default=0.07, ge=0, lt=1)
     use_prior: bool = True
     randomise_graph: bool = False
+    uniform_graph: bool = False
+    towers: bool = True
+    magnitude: bool = True
+    neighbour_dropout: bool = True
+    season: bool = False
+    soft_classes: bool = False
+    teleconnections: int = Field(default=0, ge=0)
+    staged: bool = False
+    invariance: float = Field(default=0.1, ge=0)
+
+    @model_validator(mode="after")
+    def _one_graph(self) -> Self:
+        if self.randomise_graph and self.uniform_graph:
+            raise ValueError("a graph is either dealt anew or made uniform; set one of the two")
+        return self
 
     def fit(self, training: TrainingSet) -> Regressor:
         """The ensemble fitted to a training set under the graph that is discovered in it."""
@@ -66,6 +97,12 @@ class CTGATConfig(Learner):
             self.varied(dropout=0.3, weight_decay=0.05),
             self.varied(steps=max(self.steps // 2, 3)),
         )
+
+    def stored(self) -> dict[str, Any]:
+        """The settings as a checkpoint holds them: options only where they are used, so that old digests hold."""
+        options = type(self).model_fields
+        unused = {name for name in OPTIONS if getattr(self, name) == options[name].default}
+        return self.model_dump(mode="json", exclude=unused)
 
     def trial(self) -> "CTGATConfig":
         """The same network in two members."""

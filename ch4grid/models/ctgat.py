@@ -19,13 +19,16 @@ from ch4grid.models.attention import DagAttention, FluxReadout, ParentLists
 from ch4grid.models.config import CTGATConfig
 from ch4grid.models.encoder import MEMORY, DriverEncoder
 from ch4grid.models.head import Head, Prediction
-from ch4grid.models.spatial import Neighbours, TowerAttention
+from ch4grid.models.samples import Points
+from ch4grid.models.spatial import EDGE_FEATURES, MONTHS, Neighbours, TowerAttention
 from ch4grid.vocabulary import ECOSYSTEMS
 
 # Points of one class side by side, with the lists of that class.
 Group = tuple[ParentLists, slice]
 
 STATIC_WIDTH = 8
+# Sine and cosine.
+SEASON = 2
 
 
 def memory(max_lag: int) -> int:
@@ -75,11 +78,20 @@ class CTGAT(nn.Module):
         )
         # The class also acts directly: its responses may differ in sign, which eight shared features learn too slowly.
         self.film = nn.Linear(STATIC_WIDTH + len(ECOSYSTEMS), 2 * width)
-        self.towers = TowerAttention(width, STATIC_WIDTH)
-        self.head = Head(width, STATIC_WIDTH, features, dropout=config.dropout)
+        edges = EDGE_FEATURES + (config.teleconnections > 0)
+        self.towers = TowerAttention(width, STATIC_WIDTH, edges) if config.towers else None
+        self.head = Head(
+            width, STATIC_WIDTH, features, dropout=config.dropout, magnitude=config.magnitude
+        )
+        self.season = nn.Linear(SEASON, 2 * width, bias=False) if config.season else None
 
     def embed(
-        self, inputs: Tensor, features: Tensor, groups: Sequence[Group], last: int | None = None
+        self,
+        inputs: Tensor,
+        features: Tensor,
+        groups: Sequence[Group],
+        season: Tensor,
+        last: int | None = None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """State (S, T, D) and static embedding (S, G) of points, and the mean attention of each group.
 
@@ -87,6 +99,7 @@ class CTGAT(nn.Module):
             inputs: Input channels (P, C, S, T), points sorted by class.
             features: Static features (S, F).
             groups: The classes present.
+            season: Season (S, wanted T, 2) of `season_of`.
             last: Months at the end that are wanted; each layer then sees no more months than these depend on.
         """
         months = inputs.shape[-1]
@@ -100,7 +113,10 @@ class CTGAT(nn.Module):
             attention.append(weights)
         embedding = self.statics(features)
         place = torch.cat([embedding, features[:, -len(ECOSYSTEMS) :]], dim=-1)
-        factor, offset = self.film(place)[:, None].chunk(2, dim=-1)
+        condition = self.film(place)[:, None]
+        if self.season is not None:
+            condition = condition + self.season(season)
+        factor, offset = condition.chunk(2, dim=-1)
         state = torch.cat(states, dim=1)[..., -wanted:].permute(1, 2, 0)
         return state * (1 + factor) + offset, embedding, tuple(attention)
 
@@ -109,6 +125,7 @@ class CTGAT(nn.Module):
         inputs: Tensor,
         features: Tensor,
         groups: Sequence[Group],
+        season: Tensor,
         bank: Tensor,
         neighbours: Neighbours,
         month: NDArray[np.int64],
@@ -119,11 +136,12 @@ class CTGAT(nn.Module):
             inputs: Input channels (P, C, S, T), points sorted by class.
             features: Static features (S, F).
             groups: The classes present.
+            season: Season (S, T, 2) of the months that are wanted.
             bank: State and embedding of the bank by calendar month (U, 12, D + G).
             neighbours: Edges from the bank.
             month: Calendar months that are wanted, the last ones of the inputs.
         """
-        state, embedding, attention = self.embed(inputs, features, groups, len(month))
+        state, embedding, attention = self.embed(inputs, features, groups, season, len(month))
         return self.conclude(state, embedding, features, attention, bank, neighbours, month)
 
     def conclude(
@@ -133,12 +151,21 @@ class CTGAT(nn.Module):
         features: Tensor,
         attention: tuple[Tensor, ...],
         bank: Tensor,
-        neighbours: Neighbours,
+        neighbours: Neighbours | None,
         month: NDArray[np.int64],
     ) -> Prediction:
-        """The law of the flux from what `embed` gives."""
-        state = self.towers(state, embedding, bank, neighbours, month)
+        """The law of the flux from what `embed` gives; without neighbours it rests on the point alone."""
+        if self.towers is not None and neighbours is not None:
+            state = self.towers(state, embedding, bank, neighbours, month)
         return self.head(state, embedding, features, attention)  # type: ignore[no-any-return]
+
+
+def season_of(points: Points, last: int | None = None) -> Tensor:
+    """Season (S, T, 2) of the last months of points, as `models.season`: July in the south as January in the north."""
+    month = points.month if last is None else points.month[-last:]
+    turned = np.where(points.latitude < 0, MONTHS / 2, 0.0)
+    angle = 2 * np.pi * (month[None] + 0.5 + turned[:, None]) / MONTHS
+    return torch.from_numpy(np.stack([np.sin(angle), np.cos(angle)], axis=-1).astype(np.float32))
 
 
 def bank_table(calendar: Tensor, embedding: Tensor) -> Tensor:

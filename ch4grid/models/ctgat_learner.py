@@ -8,6 +8,7 @@ training set shows.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,7 +20,9 @@ from ch4grid.models.config import CTGATConfig
 from ch4grid.models.fitting import FitTask, fit_member
 from ch4grid.models.learner import Law, TrainingSet
 from ch4grid.models.magnitude import Moments, fit_magnitude
+from ch4grid.models.mixture import ClassMixture
 from ch4grid.models.samples import Points, Scaler, Targets, class_codes, predictor_names
+from ch4grid.models.teleconnection import absolute_months
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -60,23 +63,44 @@ class CTGATRegressor:
 
 def fit_ctgat(config: CTGATConfig, training: TrainingSet) -> CTGATRegressor:
     """The ensemble of a training set, its members fitted one after another."""
-    graph = training.graph()
-    task = fit_task(config, replace(training, samples=measured_by_class(training)), graph)
+    own = replace(training, samples=measured_by_class(training))
+    task = fit_task(config, own, training.graph())
     members = tuple(
         fit_member(replace(task, seed=member_seed(training.seed, WHOLE, number)))
         for number in range(config.members)
     )
-    return CTGATRegressor(
-        Checkpoint(
-            config=config,
-            gas=training.gas.name,
-            scaler=task.scaler,
-            graph=graph,
-            members=members,
-            bank=task.points,
-            static_weights=task.static_weights,
-            applicability=_nowhere(task.scaler),
-        )
+    return CTGATRegressor(replace(draft(task, own, _nowhere(task.scaler), {}), members=members))
+
+
+def draft(
+    task: FitTask, training: TrainingSet, applicability: Applicability, meta: dict[str, Any]
+) -> Checkpoint:
+    """The checkpoint of a task, which waits for its members.
+
+    Args:
+        task: The task of `training`.
+        training: What it was made of.
+        applicability: What the area of applicability is measured against.
+        meta: Provenance as JSON values.
+    """
+    config, scores = task.config, task.scaler.static_scores(task.points)
+    soft = (
+        ClassMixture.fit(scores, task.points.ecosystem, task.cluster)
+        if config.soft_classes
+        else None
+    )
+    return Checkpoint(
+        config=config,
+        gas=training.gas.name,
+        scaler=task.scaler,
+        graph=task.graph,
+        members=(),
+        bank=task.points,
+        static_weights=task.static_weights,
+        applicability=applicability,
+        meta=meta,
+        mixture=soft,
+        calendar=absolute_months(training.samples) if config.teleconnections else None,
     )
 
 

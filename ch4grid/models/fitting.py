@@ -1,11 +1,14 @@
 """One fit: one ensemble member on one set of towers, as a function of a picklable task, for any process to run.
 
 A member differs from another by the clusters it draws (with replacement), the graph it draws (links as uncertain as the
-number of clusters behind them) and its initial weights. The clusters it did not draw stop it early.
+number of clusters behind them) and its initial weights. The clusters it did not draw stop it early. A fit is one stage
+in which everything learns, or three (methods 3.7): dynamics without towers; towers and head at a fifth of the step
+size; these and the nudge of the magnitude, which the closed form has kept in its place until then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,12 +19,21 @@ from torch import Tensor
 from ch4grid.graph import CausalGraph
 from ch4grid.models.attention import ParentLists
 from ch4grid.models.config import CTGATConfig
-from ch4grid.models.ctgat import CTGAT, Group, bank_table, groups_of, memory, parent_lists
+from ch4grid.models.ctgat import (
+    CTGAT,
+    Group,
+    bank_table,
+    groups_of,
+    memory,
+    parent_lists,
+    season_of,
+)
 from ch4grid.models.head import Prediction
 from ch4grid.models.losses import Measured, distance, loss
-from ch4grid.models.magnitude import Moments, fit_magnitude, flux_limits
+from ch4grid.models.magnitude import Moments, fit_magnitude, flux_limits, plain_magnitude
 from ch4grid.models.samples import Points, Scaler, Targets
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
+from ch4grid.models.teleconnection import correlations, seasonal_differences
 from ch4grid.models.weighting import month_weights
 from ch4grid.models.windows import Windows
 
@@ -37,6 +49,16 @@ NEIGHBOUR_DRAWS = 16
 # Trust in a link probability when the graph does not say how many clusters it rests on.
 DEFAULT_CLUSTERS = 10
 DIGITS = 6
+# Largest relative difference between links of a graph without knowledge: it settles which of them fill a short list.
+TIE = 1e-3
+# Shares of the steps after which the dynamics and the frozen nudge end, when a fit is staged.
+DYNAMICS_END, FROZEN_END = 0.6, 0.8
+# Fraction of the step size at which towers and head are tuned to finished dynamics.
+FINE = 0.2
+# Bias of the gate of the towers when they join finished dynamics: almost closed.
+CLOSED = -3.0
+# Fewest steps of a stage that a cosine schedule can be laid over.
+SHORTEST_STAGE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +110,51 @@ class _Batch:
     inputs: Tensor
     features: Tensor
     groups: Sequence[Group]
+    season: Tensor
     month: Integers
-    owner: Integers
+    windows: Windows
     settled: NDArray[np.bool_]
 
     @property
     def lists(self) -> list[ParentLists]:
         return [lists for lists, _ in self.groups]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a fit.
+
+    Args:
+        first: Steps before it.
+        steps: Its steps.
+        rate: Its largest step size.
+        towers: Whether points attend to towers.
+        learning: Beginnings of the names of the parameters that learn.
+        frozen: Beginnings of names of those among them that do not.
+    """
+
+    first: int
+    steps: int
+    rate: float
+    towers: bool = True
+    learning: tuple[str, ...] = ("",)
+    frozen: tuple[str, ...] = ()
+
+
+def stages(config: CTGATConfig) -> tuple[Stage, ...]:
+    """The stages of a fit in their order."""
+    if not config.staged:
+        return (Stage(0, config.steps, config.learning_rate),)
+    ends = [0]
+    for share in (DYNAMICS_END, FROZEN_END, 1.0):
+        ends.append(max(round(share * config.steps), ends[-1] + SHORTEST_STAGE))
+    (a, b), (_, c), (_, d) = pairwise(ends)
+    fine, last = FINE * config.learning_rate, ("towers.", "head.")
+    return (
+        Stage(a, b - a, config.learning_rate, towers=False, frozen=("towers.", "head.nudge.")),
+        Stage(b, c - b, fine, learning=last, frozen=("head.nudge.",)),
+        Stage(c, d - c, fine, learning=last),
+    )
 
 
 def fit_member(task: FitTask) -> Member:
@@ -108,7 +168,11 @@ def fit_member(task: FitTask) -> Member:
         network = CTGAT(len(graph.drivers), task.scaler.features, graph.max_lag, task.config)
         features = task.scaler.static_features(task.points)
         moments = Moments.of(task.targets)
-        ridge = fit_magnitude(moments, features, task.cluster, drawn)
+        ridge = (
+            fit_magnitude(moments, features, task.cluster, drawn)
+            if task.config.magnitude
+            else plain_magnitude(moments, features.shape[1], drawn)
+        )
         limits = flux_limits(task.targets, task.points.ecosystem, drawn)
         network.head.ridge.copy_(torch.from_numpy(ridge))
         network.head.limits.copy_(torch.from_numpy(limits))
@@ -118,8 +182,9 @@ def fit_member(task: FitTask) -> Member:
             inputs=torch.from_numpy(task.scaler.inputs(rows)),
             features=torch.from_numpy(features[windows.owner]),
             groups=groups_of(rows.ecosystem, parent_lists(graph, task.config)),
+            season=season_of(rows),
             month=rows.month,
-            owner=windows.owner,
+            windows=windows,
             settled=settled(windows.months, graph.max_lag),
         )
         inside, outside = (
@@ -151,9 +216,12 @@ def draw_clusters(cluster: Integers, ecosystem: Integers, random: np.random.Gene
 def draw_graph(graph: CausalGraph, config: CTGATConfig, random: np.random.Generator) -> CausalGraph:
     """A graph with link probabilities drawn from Beta(pi n, (1 - pi) n), n the number of clusters behind the graph.
 
-    A link below the floor is absent from every draw: luck must not open what discovery closed.
+    A link below the floor is absent from every draw: luck must not open what discovery closed. A uniform graph is not
+    scattered, for its links would then be unequal; luck only settles which of them fill a list that is too short.
     """
     seed = int(random.integers(2**31))
+    if config.uniform_graph:
+        return replace(graph, probability=equal_links(graph, config.floor, random))
     if config.randomise_graph:
         graph = graph.randomised(seed)
     trust = max(len(graph.provenance.get("clusters", ())), DEFAULT_CLUSTERS)
@@ -162,6 +230,18 @@ def draw_graph(graph: CausalGraph, config: CTGATConfig, random: np.random.Genera
     safe = np.where(inside, pi, 0.5)
     drawn = np.where(inside, random.beta(safe * trust, (1 - safe) * trust), pi)
     return replace(graph, probability=drawn.round(DIGITS))
+
+
+def equal_links(graph: CausalGraph, floor: float, random: np.random.Generator) -> Floats:
+    """Probabilities (E, P + 1, P, L + 1) without knowledge: every link that may exist as likely as a node's links are.
+
+    That is their mean, or the floor where the mean lies below it and would close them all.
+    """
+    possible = graph.probability > 0
+    total = graph.probability.sum(axis=(2, 3), keepdims=True)
+    count = np.maximum(possible.sum(axis=(2, 3), keepdims=True), 1)
+    level = np.maximum(total / count, floor) * (1 + TIE * random.random(possible.shape))
+    return np.where(possible, np.minimum(level, 1.0), 0.0).round(DIGITS)
 
 
 def settled(months: int, max_lag: int) -> NDArray[np.bool_]:
@@ -177,46 +257,79 @@ def _optimise(
     random: np.random.Generator,
 ) -> tuple[dict[str, NDArray[np.float32]], int]:
     """Parameters at the best look, and its step; looks are at the second of the measured."""
-    config = task.config
-    inside, outside = measured
-    neighbours = [found.at(batch.owner) for found in _neighbour_draws(task, random)]
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=config.learning_rate,
-        total_steps=config.steps,
-        pct_start=max(0.1, 2 / config.steps),
-    )
-    best, kept, kept_at = np.inf, _state(network), 0
-    for step in range(1, config.steps + 1):
-        optimiser.zero_grad(set_to_none=True)
-        hidden = _hide_drivers(batch, config.driver_dropout)
-        prediction = _predict(network, hidden, neighbours[step % len(neighbours)])
-        loss(prediction, inside, batch.lists, progress=step / config.steps).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_LIMIT)
-        optimiser.step()
-        schedule.step()
-        if step >= FIRST_LOOK * config.steps and (step % LOOK == 0 or step == config.steps):
-            score = _look(network, batch, neighbours[0], outside)
+    neighbours = [found.cut(batch.windows) for found in _neighbour_draws(task, random)]
+    best, kept, kept_at, towers = np.inf, _state(network), 0, None
+    for stage in stages(task.config):
+        if stage.towers != towers:
+            best, towers = np.inf, stage.towers
+        draws: list[Neighbours | None] = [*neighbours] if towers else [None]
+        _prepare(network, stage)
+        for step in _steps(network, task.config, stage, batch, draws, measured[0]):
+            score = _look(network, batch, draws[0], measured[1])
             if score < best:
-                best, kept, kept_at = score, _state(network), step
+                best, kept, kept_at = score, _state(network), stage.first + step
+        if task.config.staged:
+            network.load_state_dict({k: torch.from_numpy(v) for k, v in kept.items()})
     return kept, kept_at
 
 
-def _predict(network: CTGAT, batch: _Batch, neighbours: Neighbours) -> Prediction:
+def _steps(
+    network: CTGAT,
+    config: CTGATConfig,
+    stage: Stage,
+    batch: _Batch,
+    neighbours: Sequence[Neighbours | None],
+    inside: Measured,
+) -> Iterator[int]:
+    """Takes the steps of a stage; yields those after which the network is to be looked at."""
+    optimiser = torch.optim.AdamW(
+        [p for p in network.parameters() if p.requires_grad],
+        lr=stage.rate,
+        weight_decay=config.weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=stage.rate,
+        total_steps=stage.steps,
+        pct_start=max(0.1, 2 / stage.steps),
+    )
+    for step in range(1, stage.steps + 1):
+        optimiser.zero_grad(set_to_none=True)
+        hidden = _hide_drivers(batch, config.driver_dropout)
+        prediction = _predict(network, hidden, neighbours[step % len(neighbours)])
+        progress = min((stage.first + step) / config.steps, 1.0)
+        loss(prediction, inside, batch.lists, config=config, progress=progress).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_LIMIT)
+        optimiser.step()
+        schedule.step()
+        if step >= FIRST_LOOK * stage.steps and (step % LOOK == 0 or step == stage.steps):
+            yield step
+
+
+def _prepare(network: CTGAT, stage: Stage) -> None:
+    """Let only the parameters of a stage learn; towers that are new to finished dynamics speak softly at first."""
+    for name, parameter in network.named_parameters():
+        learns = name.startswith(stage.learning) and not name.startswith(stage.frozen)
+        parameter.requires_grad_(learns)
+    if network.towers is not None and not stage.towers:
+        torch.nn.init.constant_(network.towers.gate.bias, CLOSED)
+
+
+def _predict(network: CTGAT, batch: _Batch, neighbours: Neighbours | None) -> Prediction:
     """Prediction at the towers with the towers themselves as bank."""
-    state, embedding, attention = network.embed(batch.inputs, batch.features, batch.groups)
+    state, embedding, attention = network.embed(
+        batch.inputs, batch.features, batch.groups, batch.season
+    )
+    owner = batch.windows.owner
     valid = np.tile(batch.settled, (len(state), 1))
-    first = torch.from_numpy(np.unique(batch.owner, return_index=True)[1])
-    bank = bank_table(calendar_mean(state, batch.month, batch.owner, valid), embedding[first])
+    first = torch.from_numpy(np.unique(owner, return_index=True)[1])
+    bank = bank_table(calendar_mean(state, batch.month, owner, valid), embedding[first])
     return network.conclude(
         state, embedding, batch.features, attention, bank, neighbours, batch.month
     )
 
 
-def _look(network: CTGAT, batch: _Batch, neighbours: Neighbours, outside: Measured) -> float:
+def _look(network: CTGAT, batch: _Batch, neighbours: Neighbours | None, outside: Measured) -> float:
     """Absolute error at the clusters that were not drawn; zero when all were, so that the last look wins a tie."""
     network.eval()
     with torch.no_grad():
@@ -243,14 +356,22 @@ def _neighbour_draws(task: FitTask, random: np.random.Generator) -> list[Neighbo
     """Neighbours without the own cluster and, from the second draw on, without towers nearer than a drawn distance."""
     scores = task.scaler.static_scores(task.points)
     places = Places.of(task.points, scores, task.static_weights)
-    search = NeighbourSearch(places, places, task.config)
+    search = NeighbourSearch(places, places, task.config, _correlation(task))
     own = task.cluster[:, None] == task.cluster[None]
     draws = [search.find(own)]
-    if len(task.distances):
+    if task.config.neighbour_dropout and len(task.distances):
         for _ in range(NEIGHBOUR_DRAWS):
             radius = random.choice(task.distances, len(own))
             draws.append(search.find(own | (search.distance < radius[:, None])))
     return draws
+
+
+def _correlation(task: FitTask) -> Floats | None:
+    """Correlations of the towers' drivers (S, S, T), where teleconnections are wanted."""
+    if not task.config.teleconnections:
+        return None
+    own = seasonal_differences(task.points.dynamic, np.asarray(task.scaler.spread))
+    return correlations(own, own)
 
 
 def _hide_drivers(batch: _Batch, share: float) -> _Batch:

@@ -4,7 +4,8 @@
 
 Splitting magnitude from pattern is the largest published gain at unseen towers (methods 0, item 3). The magnitude rests
 on a ridge regression fitted in closed form, which a network may only nudge: forty places cannot teach it more. The
-location stays within what the months of the class have shown.
+location stays within what the months of the class have shown. Without magnitude (an ablation) m is the mean of all
+towers and k is one, so that the pattern must learn levels too.
 """
 
 from typing import NamedTuple
@@ -50,34 +51,40 @@ class Head(nn.Module):
         static: Features of the static embedding G.
         features: Static features F that the ridge regression reads.
         dropout: Share of features dropped in training.
+        magnitude: Let the network nudge level and amplitude; without it they are what `ridge` says.
     """
 
     ridge: Tensor
     limits: Tensor
 
-    def __init__(self, width: int, static: int, features: int, *, dropout: float) -> None:
+    def __init__(
+        self, width: int, static: int, features: int, *, dropout: float, magnitude: bool = True
+    ) -> None:
         super().__init__()
         # Rows: level, log amplitude. Columns: static features, then the intercept.
         self.register_buffer("ridge", torch.zeros(2, features + 1))
         # Rows: lowest and highest location. Columns: classes.
         unlimited = torch.tensor([-torch.inf, torch.inf])[:, None]
         self.register_buffer("limits", unlimited.repeat(1, len(ECOSYSTEMS)))
-        self.nudge = nn.Linear(static, 2)
+        self.nudge = nn.Linear(static, 2) if magnitude else None
         last = nn.Linear(2 * width, 2 + len(QUANTILES))
         self.pattern = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), last
         )
         with torch.no_grad():
             for layer in (self.nudge, last):
-                layer.weight.mul_(0.1)
-                layer.bias.zero_()
+                if layer is not None:
+                    layer.weight.mul_(0.1)
+                    layer.bias.zero_()
 
     def forward(
         self, state: Tensor, embedding: Tensor, features: Tensor, attention: tuple[Tensor, ...]
     ) -> Prediction:
         """The law of the flux from state (S, T, D), embedding (S, G) and static features (S, F)."""
         magnitude = features @ self.ridge[:, :-1].T + self.ridge[:, -1]
-        level, log_amplitude = (magnitude + NUDGE * torch.tanh(self.nudge(embedding))).unbind(-1)
+        if self.nudge is not None:
+            magnitude = magnitude + NUDGE * torch.tanh(self.nudge(embedding))
+        level, log_amplitude = magnitude.unbind(-1)
         amplitude = log_amplitude.exp()[:, None]
         out = self.pattern(state)
         location = self._limited(level[:, None] + amplitude * out[..., 0], features)

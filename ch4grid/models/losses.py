@@ -1,6 +1,6 @@
 """What a fit minimises: likelihood and quantiles of the measured months, and four reasons to distrust them.
 
-L = L_lap + 0.5 L_pin + l_c L_causal + 0.3 L_mag + 0.1 L_site + 0.1 L_inv        (methods 3.6; l_c from 0.1 to 0.02)
+L = L_lap + 0.5 L_pin + l_c L_causal + 0.3 L_mag + 0.1 L_site + l_i L_inv        (methods 3.6; l_c from 0.1 to 0.02)
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ch4grid.models.attention import ParentLists
+from ch4grid.models.config import CTGATConfig
 from ch4grid.models.head import QUANTILES, Prediction
 from ch4grid.models.weighting import month_weights as month_weights
 
@@ -17,7 +18,6 @@ PINBALL = 0.5
 CAUSAL_FIRST, CAUSAL_LAST = 0.1, 0.02
 MAGNITUDE = 0.3
 SITE = 0.1
-INVARIANCE = 0.1
 # Power of the scale that damps the likelihood, so that well-known towers do not drown the rest.
 DAMPING = 0.5
 # Largest Laplace scale for which the mean flux is still told apart from its tail (methods 1.2).
@@ -44,7 +44,12 @@ class Measured:
 
 
 def loss(
-    prediction: Prediction, measured: Measured, lists: Sequence[ParentLists], *, progress: float
+    prediction: Prediction,
+    measured: Measured,
+    lists: Sequence[ParentLists],
+    *,
+    config: CTGATConfig,
+    progress: float,
 ) -> Tensor:
     """The loss of a prediction.
 
@@ -52,17 +57,18 @@ def loss(
         prediction: Law of the flux.
         measured: Targets and weights.
         lists: Parents of the classes present, in the order of `prediction.attention`.
+        config: Settings: weight of the invariance, and whether there is a prior that attention is held to.
         progress: Share of the steps done [1].
     """
     likelihood = _laplace(prediction, measured)
-    share = CAUSAL_FIRST + (CAUSAL_LAST - CAUSAL_FIRST) * progress
+    share = CAUSAL_FIRST + (CAUSAL_LAST - CAUSAL_FIRST) * progress if config.use_prior else 0.0
     return (
         (measured.weight * likelihood).sum()
         + PINBALL * _pinball(prediction, measured)
         + share * _causal(prediction.attention, lists)
         + MAGNITUDE * _magnitude(prediction, measured)
         + SITE * _site(prediction, measured)
-        + INVARIANCE * _invariance(likelihood, measured)
+        + config.invariance * _invariance(likelihood, measured)
     )
 
 

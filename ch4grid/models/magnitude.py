@@ -72,6 +72,20 @@ def fit_magnitude(
     return np.stack([_ridge(design, moments.level, cluster, trust), amplitude]).astype(np.float32)
 
 
+def plain_magnitude(moments: Moments, features: int, weights: Floats) -> NDArray[np.float32]:
+    """Coefficients (2, F + 1) that say nothing of a place: the mean level of the drawn towers, an amplitude of one.
+
+    Args:
+        moments: Level of the towers (S).
+        features: Number of static features F.
+        weights: How often each tower was drawn (S), 0 if not at all.
+    """
+    out = np.zeros((2, features + 1), dtype=np.float32)
+    trust = moments.trust * weights
+    out[0, -1] = (trust * moments.level).sum() / max(trust.sum(), 1e-12)
+    return out
+
+
 def flux_limits(targets: Targets, ecosystem: Integers, weights: Floats) -> NDArray[np.float32]:
     """Lowest and highest location (2, E) in asinh space that a month of each class may have.
 

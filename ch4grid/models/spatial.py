@@ -3,11 +3,11 @@
 The bank holds what drivers say about the training towers, averaged by calendar month, so that a year without towers is
 predicted like any other; fluxes of neighbours are never inputs. Edges run from bank to point only, hence every cell is
 independent of every other (methods 3.5). Neighbours are the nearest on the sphere, the most alike in statics and the
-most alike of the same class.
+most alike of the same class; teleconnections, if wanted, add towers that change from month to month.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ch4grid.models.config import CTGATConfig
 from ch4grid.models.samples import Points
+from ch4grid.models.teleconnection import Distant, distant
+from ch4grid.models.windows import Windows
 
 with warnings.catch_warnings():
     # torch-geometric compiles a container with torch.jit.script, which torch deprecates.
@@ -65,15 +67,23 @@ class Neighbours:
         tower: Index in the bank (S, K), 0 where there is no neighbour.
         present: Whether there is one (S, K).
         edge: Edge features (S, K, 4).
+        distant: Teleconnections; None where they are not wanted.
     """
 
     tower: Integers
     present: Mask
     edge: NDArray[np.float32]
+    distant: Distant | None = None
 
     def at(self, index: NDArray[np.intp]) -> "Neighbours":
         """The neighbours of the points of an index."""
-        return Neighbours(self.tower[index], self.present[index], self.edge[index])
+        far = None if self.distant is None else self.distant.at(index)
+        return Neighbours(self.tower[index], self.present[index], self.edge[index], far)
+
+    def cut(self, windows: Windows) -> "Neighbours":
+        """The neighbours of the rows of windows."""
+        far = None if self.distant is None else self.distant.cut(windows)
+        return replace(replace(self, distant=None).at(windows.owner), distant=far)
 
 
 def distance_km(places: Places, bank: Places) -> Floats:
@@ -92,9 +102,13 @@ class NeighbourSearch:
         places: The points.
         bank: The towers.
         config: Numbers of neighbours of each kind.
+        correlation: Correlations of drivers (S, U, T), for teleconnections.
     """
 
-    def __init__(self, places: Places, bank: Places, config: CTGATConfig) -> None:
+    def __init__(
+        self, places: Places, bank: Places, config: CTGATConfig, correlation: Floats | None = None
+    ) -> None:
+        self.correlation, self.far = correlation, config.teleconnections
         self.distance = distance_km(places, bank)
         self.alike = np.sqrt(
             np.maximum(((places.scores[:, None] - bank.scores[None]) ** 2).sum(axis=-1), 0.0)
@@ -117,7 +131,11 @@ class NeighbourSearch:
         present = np.concatenate([p[1] for p in parts], axis=1)
         for k in range(1, tower.shape[1]):
             present[:, k] &= ~((tower[:, :k] == tower[:, k : k + 1]) & present[:, :k]).any(axis=1)
-        return Neighbours(tower, present, np.take_along_axis(self.edge, tower[..., None], axis=1))
+        edge = np.take_along_axis(self.edge, tower[..., None], axis=1)
+        if self.correlation is None:
+            return Neighbours(tower, present, edge)
+        far = distant(self.correlation, self.edge, (tower, present), gone=gone, count=self.far)
+        return Neighbours(tower, present, edge, far)
 
 
 def _first(key: Floats, count: int) -> tuple[Integers, Mask]:
@@ -132,12 +150,13 @@ class TowerAttention(nn.Module):
     Args:
         width: Features of the state D.
         static: Features of the static embedding.
+        edges: Features of an edge, one more than usual under teleconnections.
     """
 
-    def __init__(self, width: int, static: int) -> None:
+    def __init__(self, width: int, static: int, edges: int = EDGE_FEATURES) -> None:
         super().__init__()
         self.conv = GATv2Conv(
-            (width + static, width + static), width, edge_dim=EDGE_FEATURES, add_self_loops=False
+            (width + static, width + static), width, edge_dim=edges, add_self_loops=False
         )
         self.gate = nn.Linear(2 * width + static, width)
 
@@ -180,11 +199,18 @@ def calendar_mean(state: Tensor, month: Integers, owner: Integers, valid: Mask) 
 def _edges(
     neighbours: Neighbours, month: Integers, *, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Edge index (2, edges) from (tower, calendar month) to (point, month), and edge features (edges, 4)."""
+    """Edge index (2, edges) from (tower, calendar month) to (point, month), and edge features (edges, 4 or 5)."""
     point, slot = np.nonzero(neighbours.present)
     months = len(month)
-    source = neighbours.tower[point, slot][:, None] * MONTHS + month[None]
-    target = point[:, None] * months + np.arange(months)[None]
-    index = torch.from_numpy(np.stack([source.ravel(), target.ravel()]))
+    source = (neighbours.tower[point, slot][:, None] * MONTHS + month[None]).ravel()
+    target = (point[:, None] * months + np.arange(months)[None]).ravel()
     edge = np.repeat(neighbours.edge[point, slot], months, axis=0)
+    if neighbours.distant is not None:
+        far = neighbours.distant.last(months)
+        s, t, k = np.nonzero(far.present)
+        source = np.concatenate([source, far.tower[s, t, k] * MONTHS + month[t]])
+        target = np.concatenate([target, s * months + t])
+        along = far.along.transpose(0, 2, 1)[point, slot].reshape(-1, 1)
+        edge = np.concatenate([np.concatenate([edge, along], axis=1), far.edge[s, t, k]])
+    index = torch.from_numpy(np.stack([source, target]))
     return index.to(device), torch.from_numpy(edge).to(device)

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from ch4grid.causal import Discovery, discover
 from ch4grid.causal.answering import fit_or_tell
 from ch4grid.graph import CausalGraph
-from ch4grid.models.checkpoint import Applicability, Checkpoint, applicability_rows
+from ch4grid.models.checkpoint import Applicability, Checkpoint
 from ch4grid.models.config import CTGATConfig
-from ch4grid.models.ctgat_learner import LEAST_WEIGHT, fit_task, member_seed
+from ch4grid.models.ctgat_learner import LEAST_WEIGHT, draft, fit_task, member_seed
 from ch4grid.models.fitting import FitTask, Member, fit_member
-from ch4grid.models.folds import grouped_folds
-from ch4grid.models.learner import TrainingSet, series_without
+from ch4grid.models.folds import grouped_folds as grouped_folds
+from ch4grid.models.learner import TrainingSet
+from ch4grid.models.learner import series_without as series_without
+from ch4grid.models.reference import applicability_rows
 from ch4grid.models.samples import Targets, class_codes, predictor_names
 from ch4grid.training.judging import judge
 from ch4grid.uncertainty import mean_distance_of, threshold
@@ -260,17 +262,7 @@ def _draft(ensemble: Ensemble, part: Indices, graph: CausalGraph) -> tuple[FitTa
         "last_month": str(samples["time"].values[-1])[:7],
         "seed": ensemble.seed,
     }
-    return task, Checkpoint(
-        config=ensemble.model,
-        gas=ensemble.gas.name,
-        scaler=task.scaler,
-        graph=graph,
-        members=(),
-        bank=task.points,
-        static_weights=task.static_weights,
-        applicability=_applicability(task),
-        meta=meta,
-    )
+    return task, draft(task, training, _applicability(task), meta)
 
 
 def _applicability(task: FitTask) -> Applicability:

@@ -12,6 +12,8 @@ from ch4grid.errors import InputError
 from ch4grid.sites.stations import read_csv, require
 from ch4grid.vocabulary import SECONDS_PER_DAY, VARIABLES
 
+# Column of the tower's name, in upper or lower case.
+SITE = "SITE_ID"
 DAYS_PER_YEAR = 365.25
 FACTORS: dict[str, tuple[float, float]] = {
     "1": (1.0, 0.0),
@@ -49,9 +51,11 @@ def describe(sites: xr.Dataset, descriptors: dict[str, Descriptor], path: Path) 
     """
     if not descriptors:
         return sites
-    table = read_csv(path)
-    require(table, ("site_id", *(d.column for d in descriptors.values())), path)
-    rows = table.set_index(table["site_id"].astype(str).str.strip().str.upper())
+    table = read_csv(path).rename(columns=lambda c: SITE if str(c).upper() == SITE else c)
+    require(table, (SITE, *(d.column for d in descriptors.values())), path)
+    rows = table.set_index(table[SITE].astype(str).str.strip().str.upper())
+    # of a tower that stands twice the last row counts, as for its place
+    rows = rows[~rows.index.duplicated(keep="last")]
     names = [str(n).upper() for n in sites["site"].values]
     found = {n: _column(rows, d, n, path).reindex(names) for n, d in descriptors.items()}
     return sites.assign(

@@ -58,7 +58,9 @@ def digest(dataset: xr.Dataset, names: Sequence[str] | None = None) -> str:
     found = hashlib.sha256()
     chosen = sorted(map(str, [*dataset.data_vars, *dataset.coords] if names is None else names))
     for name in chosen:
-        values = np.ascontiguousarray(dataset[name].values)
+        values = dataset[name].values
+        # names as objects: their bytes would be addresses
+        values = np.ascontiguousarray(values.astype(str) if values.dtype == object else values)
         found.update(f"{name} {dataset[name].dims} {values.dtype} {values.shape}".encode())
         found.update(values.tobytes())
     return found.hexdigest()

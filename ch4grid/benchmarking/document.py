@@ -101,7 +101,7 @@ def scores_table(found: Results, split: str) -> str:
         rows.append([row["model"], *cells])
     units = "MAE, bias, CRPS and width in nmol m-2 s-1; in brackets the 90 % interval over clusters drawn again."
     first = found.under(split)[0]
-    size = f"{first['n']} months, {first['towers']} towers, {first['clusters']} clusters. "
+    size = f"{first['n']} months, {first['towers']} towers, {first['clusters']} clusters, {first['folds']} folds. "
     return f"{size}{units}\n\n{_table(head, rows)}"
 
 
@@ -252,10 +252,13 @@ def _coverage(found: Results) -> list[str]:
     judged = table[table["clusters"] >= JUDGED_CLUSTERS]
     wrong = judged[(judged["coverage90"] < low) | (judged["coverage90"] > high)]
     told = [
-        f"90 % intervals of {whole['model']} hold {100 * whole['coverage90']:.0f} % of the months at towers left out, "
-        f"and in the {len(judged)} classes with at least {JUDGED_CLUSTERS} clusters "
-        f"{100 * judged['coverage90'].min():.0f} to {100 * judged['coverage90'].max():.0f} %"
+        f"90 % intervals of {whole['model']} hold {100 * whole['coverage90']:.0f} % of the months that were scored"
     ]
+    if len(judged):
+        told[0] += (
+            f", and in the {len(judged)} classes with at least {JUDGED_CLUSTERS} clusters "
+            f"{100 * judged['coverage90'].min():.0f} to {100 * judged['coverage90'].max():.0f} %"
+        )
     if len(wrong):
         names = ", ".join(f"{r.ecosystem} {100 * r.coverage90:.0f} %" for r in wrong.itertuples())
         told.append(f"outside 85 to 95 %: {names}")

@@ -23,6 +23,7 @@ from ch4grid.errors import InputError
 from ch4grid.evaluation import Split, cross_fit, series_without, splits, table, without
 from ch4grid.grid import great_circle_km
 from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, without_flux
+from ch4grid.models.learner import series_without as strangers_without
 from ch4grid.models.samples import MIN_COVERAGE, class_codes, flux_scale, predictor_names
 from ch4grid.models.stacking import Stack
 from ch4grid.models.transfer.domains import away_from
@@ -78,7 +79,7 @@ def jobs(
     Raises:
         InputError: A split has no fold with months on both sides.
     """
-    data = digest(experiment.samples)
+    data = _content(experiment)
     made = []
     for section in sections:
         folds = list(
@@ -117,10 +118,10 @@ def holdout_jobs(
     """One fit per model on all towers of the recipe, scored on towers that are none of them.
 
     Raises:
-        InputError: A tower stands in both.
+        InputError: A tower stands in both, or a predictor of the recipe is missing at the others.
     """
-    known = set(map(str, experiment.samples["site"].values))
-    both = sorted(known & set(map(str, test["site"].values)))
+    known = {str(name).upper() for name in experiment.samples["site"].values}
+    both = sorted(name for name in map(str, test["site"].values) if name.upper() in known)
     if both:
         raise InputError(
             "towers are both trained on and held out",
@@ -129,9 +130,18 @@ def holdout_jobs(
             found=", ".join(both),
         )
     names = sorted(map(str, experiment.samples.data_vars))
+    missing = [name for name in names if name not in test]
+    if missing:
+        raise InputError(
+            "predictors of the recipe are missing",
+            where="--holdout",
+            expected=", ".join(names),
+            found=f"no {', '.join(missing)}",
+        )
     if experiment.simulation is not None:
         experiment = replace(experiment, simulation=away_from(experiment.simulation, test))
-    data = digest(experiment.samples) + digest(test)
+    data = _content(experiment) + digest(test)
+    series = _apart(experiment, test)
     scored = np.ones((test.sizes["site"], test.sizes["time"]), dtype=bool)
     return [
         Job(
@@ -139,7 +149,7 @@ def holdout_jobs(
             learner=learner,
             split=HOLDOUT,
             fold="all",
-            training=_training(recipe, experiment, experiment.samples, experiment.series, folder),
+            training=_training(recipe, experiment, experiment.samples, series, folder),
             test=test[names],
             scored=scored,
             candidates=recipe.tuning.candidates,
@@ -274,6 +284,23 @@ def _of_fold(
         groups=recipe.tuning.groups,
         path=_path(folder, recipe, name, learner, split, fold.name, data + months),
     )
+
+
+def _content(experiment: Experiment) -> str:
+    """What models learn from, as a digest; simulated sites are in the settings."""
+    samples, series = experiment.samples, experiment.series
+    return digest(samples) + ("" if series is samples else digest(series))
+
+
+def _apart(experiment: Experiment, test: xr.Dataset) -> xr.Dataset:
+    """The discovery series without held-out towers and without strangers near to one of them."""
+    samples = experiment.samples
+    places = xr.concat(
+        [d[["latitude", "longitude"]].drop_vars("time", errors="ignore") for d in (samples, test)],
+        dim="site",
+    )
+    held = np.arange(samples.sizes["site"], places.sizes["site"])
+    return strangers_without(experiment.series, places, held)
 
 
 def _training(

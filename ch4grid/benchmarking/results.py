@@ -91,8 +91,9 @@ def reason(rows: list[Row], split: str = HEADLINE) -> str:
     """Why the winner was taken, in one sentence with its figure, interval and the runner-up."""
     best = winner(rows, split)
     others = [r for r in rows if r["split"] == split and r is not best and r[DECIDING] is not None]
+    place = "on towers left out by cluster" if split == HEADLINE else f"under split {split}"
     told = (
-        f"{best['model']} has the highest efficiency in asinh space on towers left out by cluster: "
+        f"{best['model']} has the highest efficiency in asinh space {place}: "
         f"{best[DECIDING]:.3f}{_range(best)}"
     )
     if not others:

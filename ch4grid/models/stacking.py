@@ -44,7 +44,7 @@ class Stack(Learner):
 
     architecture: Literal["stack"] = "stack"
     of: tuple[Standalone, ...] = Field(min_length=2, strict=False)
-    shrinkage: float = Field(default=0.3, ge=0)
+    shrinkage: float = Field(default=0.3, ge=0, allow_inf_nan=False)
 
     def fit(self, training: TrainingSet) -> "StackedRegressor":
         """The stack of a training set, its weights from groups of its clusters left out in turn."""

@@ -131,9 +131,9 @@ def named_sections(recipe: BenchmarkRecipe, kinds: Sequence[str]) -> list[SplitS
             expected=", ".join(KINDS),
             found=", ".join(unknown),
         )
-    own = {section.split: section for section in recipe.splits}
-    wanted = list(kinds) or list(own)
-    return [own.get(k) or SplitSection.model_validate({"split": k}) for k in wanted]
+    own = [section for section in recipe.splits if not kinds or section.split in kinds]
+    there = {section.split for section in own}
+    return own + [SplitSection.model_validate({"split": k}) for k in kinds if k not in there]
 
 
 def _write(

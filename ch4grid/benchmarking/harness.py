@@ -19,8 +19,10 @@ from ch4grid import __version__
 from ch4grid.benchmarking.discovering import KeptDiscovery, digest
 from ch4grid.benchmarking.experiment import Experiment
 from ch4grid.benchmarking.recipe import BenchmarkRecipe, SplitSection
+from ch4grid.conformal import HeldOut, crossed
 from ch4grid.errors import InputError
 from ch4grid.evaluation import Split, cross_fit, series_without, splits, table, without
+from ch4grid.evaluation.crossfit import columns
 from ch4grid.grid import great_circle_km
 from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, without_flux
 from ch4grid.models.learner import series_without as strangers_without
@@ -51,7 +53,7 @@ class Job:
         test: Towers with predictors, measured flux and coverage.
         scored: Months of the test that are scored (site, time).
         candidates: Settings tried.
-        groups: Groups of training clusters left out in turn.
+        groups: Groups of training clusters left out in turn; 0 for a fit without tuning and without a law of errors.
         path: File of the result.
     """
 
@@ -102,7 +104,7 @@ def jobs(
         named = {n: m for n, m in models.items() if not section.models or n in section.models}
         for name, learner in named.items():
             made += [
-                _of_fold(recipe, experiment, name, learner, section.split, fold, folder, data)
+                _of_fold(recipe, experiment, name, learner, section, fold, folder, data)
                 for fold in usable
             ]
     return made
@@ -174,7 +176,35 @@ def run(work: Sequence[Job], mapper: Mapper, folder: Path) -> pd.DataFrame:
     sweep_partial(folder)
     missing = [job for job in work if not job.path.is_file()]
     list(mapper("fit and score", run_together, batches(missing)))
-    return pd.concat([pd.read_parquet(job.path) for job in work], ignore_index=True)
+    frame = pd.concat([pd.read_parquet(job.path) for job in work], ignore_index=True)
+    return crossed_laws(frame, work[0].training.gas)
+
+
+def crossed_laws(frame: pd.DataFrame, gas: Gas) -> pd.DataFrame:
+    """Predictions with the laws that single fits lack: those of a cluster from the held-out errors of the others.
+
+    Column `calibration` says which: "nested" inside the fold, "crossed" over folds, "none" where there is one cluster.
+    """
+    names = columns()
+    lacking = frame[names].isna().all(axis=1)
+    kind = np.where(lacking, "crossed", "nested").astype(object)
+    frame = frame.copy()
+    for _, part in frame[lacking].groupby(["model", "split"]):
+        if part["cluster"].nunique() < 2 or part["split"].iloc[0] == HOLDOUT:
+            kind[part.index] = "none"
+            continue
+        site = part["site"].to_numpy()
+        rows = HeldOut(
+            location=part["predicted_asinh"].to_numpy(np.float64),
+            observed=part["measured_asinh"].to_numpy(np.float64),
+            cluster=part["cluster"].to_numpy(np.int64),
+            ecosystem=np.array([ECOSYSTEMS.index(e) for e in part["ecosystem"]]),
+            site=np.unique(site, return_inverse=True)[1],
+        )
+        told = crossed(rows, asinh_scale=gas.asinh_scale, method="class")
+        frame.loc[part.index, "predicted"] = told.mean
+        frame.loc[part.index, names] = gas.asinh_scale * np.sinh(told.quantile).T
+    return frame.assign(calibration=kind)
 
 
 def batches(work: Sequence[Job]) -> list[list[Job]]:
@@ -258,14 +288,16 @@ def _of_fold(
     experiment: Experiment,
     name: str,
     learner: Learner,
-    split: str,
+    section: SplitSection,
     fold: Split,
     folder: Path,
     data: str,
 ) -> Job:
+    split, groups = section.split, recipe.tuning.groups if section.nested else 0
     flux, samples = recipe.gas_row.flux, experiment.samples
     tested = np.flatnonzero(fold.test.any(axis=1))
     months = sha256_json([np.packbits(fold.train).tolist(), np.packbits(fold.test).tolist()])
+    told = data + months + ("" if section.nested else "single")
     return Job(
         model=name,
         learner=learner,
@@ -281,8 +313,8 @@ def _of_fold(
         test=samples.isel(site=tested),
         scored=fold.test[tested],
         candidates=recipe.tuning.candidates,
-        groups=recipe.tuning.groups,
-        path=_path(folder, recipe, name, learner, split, fold.name, data + months),
+        groups=groups,
+        path=_path(folder, recipe, name, learner, split, fold.name, told),
     )
 
 

@@ -36,11 +36,15 @@ class SplitSection(Section):
         split: Its kind.
         groups: Leave out so many groups of sites or clusters in turn instead of one at a time.
         models: Names of models that run under it; all when empty.
+        nested: Learn the law of the errors inside every fold, at a multiple of the cost. Otherwise a fold is one fit
+            without tuning, and the law of a cluster comes from the held-out errors of the other clusters, whose models
+            have seen it (cross-conformal).
     """
 
     split: SplitKind
     groups: int | None = Field(default=None, ge=2)
     models: tuple[str, ...] = Field(default=(), strict=False)
+    nested: bool = True
 
 
 class Simulated(Section):
@@ -111,9 +115,11 @@ class BenchmarkRecipe(Section):
             raise ValueError("give either 'product' or 'sites'")
         if self.product is None and self.period is None:
             raise ValueError("'sites' need the key 'period'")
-        kinds = [section.split for section in self.splits]
-        if len(set(kinds)) < len(kinds):
-            raise ValueError("a split stands twice")
+        for kind in {section.split for section in self.splits}:
+            parts = [section.models for section in self.splits if section.split == kind]
+            names = [name for part in parts for name in part]
+            if len(parts) > 1 and (() in parts or len(set(names)) < len(names)):
+                raise ValueError(f"split {kind!r} stands twice for a model")
         return self
 
     @property

@@ -35,11 +35,16 @@ Model = Annotated[ModelConfig | CausalForest, Field(discriminator="architecture"
 
 # Networks under the graph, and what each of them lacks.
 GRAPH_MODELS: dict[str, Learner] = {
-    "ctgat": CTGATConfig(),
-    "ctgat-random-dag": CTGATConfig(randomise_graph=True),
-    "ctgat-hard-mask": CTGATConfig(use_prior=False),
+    name: CTGATConfig(members=2, **lacking)
+    for name, lacking in (
+        ("ctgat", {}),
+        ("ctgat-random-dag", {"randomise_graph": True}),
+        ("ctgat-uniform", {"uniform_graph": True}),
+        ("ctgat-hard-mask", {"use_prior": False}),
+        ("ctgat-no-towers", {"towers": False}),
+        ("ctgat-no-magnitude", {"magnitude": False}),
+    )
 }
-
 # Steps of networks that a benchmark fits some hundred times.
 STEPS = 120
 # CT-GAT beside models that go wrong in other ways: trees, a kernel, a Gaussian process.

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from ch4grid.models.learner import Learner, Regressor, TrainingSet
 
 # Members by which held-out errors are learnt where the whole ensemble would cost too much.
-TRIAL_MEMBERS = 2
+TRIAL_MEMBERS = 1
 # Settings that came after the first checkpoints.
 OPTIONS = (
     *("uniform_graph", "towers", "magnitude", "neighbour_dropout", "season", "soft_classes"),
@@ -52,7 +52,7 @@ class CTGATConfig(Learner):
     needs_graph: ClassVar[bool] = True
 
     architecture: Literal["ctgat"] = "ctgat"
-    members: int = Field(default=10, ge=2)
+    members: int = Field(default=10, ge=1)
     width: int = Field(default=8, ge=2, le=32)
     heads: int = Field(default=2, ge=1, le=8)
     parents: int = Field(default=6, ge=1)
@@ -105,7 +105,7 @@ class CTGATConfig(Learner):
         return self.model_dump(mode="json", exclude=unused)
 
     def trial(self) -> "CTGATConfig":
-        """The same network in two members."""
+        """The same network in one member."""
         return self.varied(members=TRIAL_MEMBERS)
 
 

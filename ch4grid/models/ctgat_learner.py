@@ -57,7 +57,8 @@ class CTGATRegressor:
             members[name].transpose(*dims).values.astype(np.float64)
             for name in ("location", "scale")
         )
-        variance = (2 * scale**2).mean(axis=0) + location.var(axis=0, ddof=1)
+        between = location.var(axis=0, ddof=1) if len(location) > 1 else 0.0
+        variance = (2 * scale**2).mean(axis=0) + between
         return Law(location.mean(axis=0), np.sqrt(variance / 2))
 
 

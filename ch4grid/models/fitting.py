@@ -105,7 +105,7 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Tensors of a task."""
+    """Tensors of a task; all but the inputs without the months that are nothing but memory."""
 
     inputs: Tensor
     features: Tensor
@@ -177,15 +177,15 @@ def fit_member(task: FitTask) -> Member:
         network.head.ridge.copy_(torch.from_numpy(ridge))
         network.head.limits.copy_(torch.from_numpy(limits))
         windows = Windows.of(task.targets.weight)
-        rows = windows.points(task.points)
+        rows, lead = windows.points(task.points), windows.lead(task.targets.weight)
         batch = _Batch(
             inputs=torch.from_numpy(task.scaler.inputs(rows)),
             features=torch.from_numpy(features[windows.owner]),
             groups=groups_of(rows.ecosystem, parent_lists(graph, task.config)),
-            season=season_of(rows),
-            month=rows.month,
+            season=season_of(rows)[:, lead:],
+            month=rows.month[lead:],
             windows=windows,
-            settled=settled(windows.months, graph.max_lag),
+            settled=settled(windows.months, graph.max_lag)[lead:],
         )
         inside, outside = (
             _measured(task, moments, windows, towers) for towers in (drawn, drawn == 0)
@@ -318,7 +318,7 @@ def _prepare(network: CTGAT, stage: Stage) -> None:
 def _predict(network: CTGAT, batch: _Batch, neighbours: Neighbours | None) -> Prediction:
     """Prediction at the towers with the towers themselves as bank."""
     state, embedding, attention = network.embed(
-        batch.inputs, batch.features, batch.groups, batch.season
+        batch.inputs, batch.features, batch.groups, batch.season, len(batch.month)
     )
     owner = batch.windows.owner
     valid = np.tile(batch.settled, (len(state), 1))
@@ -341,10 +341,11 @@ def _look(network: CTGAT, batch: _Batch, neighbours: Neighbours | None, outside:
 def _measured(task: FitTask, moments: Moments, windows: Windows, drawn: NDArray[Any]) -> Measured:
     """Rows of what is held against the prediction, towers weighted by how often they were drawn."""
     towers = month_weights(task.targets.weight, task.points.ecosystem, drawn.astype(np.float64))
-    weight = windows.weights(towers)
+    lead = windows.lead(task.targets.weight)
+    weight = windows.weights(towers)[:, lead:]
     tower = weight.sum(axis=1)
     return Measured(
-        transformed=_single(windows.cut(task.targets.transformed, 0.0)),
+        transformed=_single(windows.cut(task.targets.transformed, 0.0)[:, lead:]),
         weight=_single(weight),
         level=_single(moments.level[windows.owner]),
         log_amplitude=_single(moments.log_amplitude[windows.owner]),

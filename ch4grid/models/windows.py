@@ -63,6 +63,11 @@ class Windows:
         owner, window = np.nonzero(np.stack(wanted, axis=1))
         return cls(owner, starts[window], length)
 
+    def lead(self, weight: NDArray[np.float64]) -> int:
+        """Whole years at the beginning of all rows that hold no target: nothing but memory, at most `SPIN_UP`."""
+        at = np.flatnonzero(self.weights(weight).any(axis=0))
+        return min(SPIN_UP, int(at.min(initial=SPIN_UP)) // 12 * 12, self.months - 12)
+
     def cut(self, values: NDArray[Number], fill: float) -> NDArray[Number]:
         """Rows (R, months, ...) of values (S, T, ...), `fill` after the end of the record."""
         beyond = int(max(self.start.max(initial=0) + self.months - values.shape[1], 0))

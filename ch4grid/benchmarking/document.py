@@ -76,7 +76,8 @@ def best_frame(found: Results) -> pd.DataFrame:
     split = main_split(found)
     best = winner(found.rows, split)["model"]
     frame = found.predictions
-    return frame[(frame["split"] == split) & (frame["model"] == best)]
+    rows: pd.DataFrame = frame[(frame["split"] == split) & (frame["model"] == best)]
+    return rows
 
 
 def reading(found: Results) -> list[str]:
@@ -120,13 +121,13 @@ def tests_table(found: Results) -> str:
     table = found.comparisons.sort_values("difference", ascending=False)
     rows = [
         [
-            row.model,
-            f"{row.difference:+.3f} ({row.lower:+.3f} to {row.upper:+.3f})",
-            _number(row.p, 3),
-            _number(row.p_holm, 3),
-            "yes" if row.better else "no",
+            str(row["model"]),
+            f"{row['difference']:+.3f} ({row['lower']:+.3f} to {row['upper']:+.3f})",
+            _number(row["p"], 3),
+            _number(row["p_holm"], 3),
+            "yes" if row["better"] else "no",
         ]
-        for row in table.itertuples()
+        for row in table.to_dict("records")
     ]
     head = ["model", "difference of asinh NSE", "p (Wilcoxon)", "p (Holm)", "better"]
     return _table(head, rows)
@@ -260,7 +261,9 @@ def _coverage(found: Results) -> list[str]:
             f"{100 * judged['coverage90'].min():.0f} to {100 * judged['coverage90'].max():.0f} %"
         )
     if len(wrong):
-        names = ", ".join(f"{r.ecosystem} {100 * r.coverage90:.0f} %" for r in wrong.itertuples())
+        names = ", ".join(
+            f"{r['ecosystem']} {100 * r['coverage90']:.0f} %" for r in wrong.to_dict("records")
+        )
         told.append(f"outside 85 to 95 %: {names}")
     return told
 

@@ -107,7 +107,8 @@ class CausalForestLevels:
     @property
     def parameters(self) -> int:
         """Leaves of the base level, and the causes."""
-        return sum(tree.get_n_leaves() for tree in self.base.estimators_) + len(self.causes)
+        leaves = sum(int(tree.get_n_leaves()) for tree in self.base.estimators_)
+        return leaves + len(self.causes)
 
     def predict(self, points: xr.Dataset) -> Law:
         """The law of the transformed flux (site, time), without a scale."""

@@ -35,7 +35,7 @@ Model = Annotated[ModelConfig | CausalForest, Field(discriminator="architecture"
 
 # Networks under the graph, and what each of them lacks.
 GRAPH_MODELS: dict[str, Learner] = {
-    name: CTGATConfig(members=2, **lacking)
+    name: CTGATConfig.model_validate({"members": 2} | lacking)
     for name, lacking in (
         ("ctgat", {}),
         ("ctgat-random-dag", {"randomise_graph": True}),

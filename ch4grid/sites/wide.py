@@ -93,16 +93,18 @@ def _by_month(values: pd.DataFrame, days: int) -> pd.DataFrame:
     begins = pd.DatetimeIndex(values.index)
     ends = begins + pd.Timedelta(days=days)
     ends = pd.DatetimeIndex([*np.minimum(ends[:-1], begins[1:]).tolist(), ends[-1]])
-    parts = []
+    months, lengths, rows = [], [], []
     for first, last, row in zip(begins, ends, values.to_numpy(np.float64), strict=True):
-        for month in pd.period_range(first, last - pd.Timedelta(days=1), freq="M"):
-            start = max(first, month.start_time)
-            length = (min(last, (month + 1).start_time) - start).days
-            parts.append((month.start_time, float(length), row))
-    month = np.array([p[0] for p in parts], dtype="datetime64[s]")
-    rows, weight = np.stack([p[2] for p in parts]), np.array([p[1] for p in parts])[:, None]
-    there = np.isfinite(rows)
-    frame = pd.DataFrame(np.where(there, rows, 0.0) * weight, columns=values.columns)
+        for period in pd.period_range(first, last - pd.Timedelta(days=1), freq="M"):
+            begin, end = max(first, period.start_time), min(last, (period + 1).start_time)
+            months.append(period.start_time)
+            lengths.append(float((end - begin).days))
+            rows.append(row)
+    month = pd.DatetimeIndex(months).as_unit("s")
+    seen, weight = np.stack(rows), np.array(lengths)[:, None]
+    there = np.isfinite(seen)
+    frame = pd.DataFrame(np.where(there, seen, 0.0) * weight, columns=values.columns)
     sums = frame.groupby(month).sum()
     counts = pd.DataFrame(there * weight, columns=values.columns).groupby(month).sum()
-    return (sums / counts.where(counts > 0)).rename_axis("month")
+    means: pd.DataFrame = sums / counts.where(counts > 0)
+    return means.rename_axis("month")

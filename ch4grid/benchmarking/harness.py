@@ -20,7 +20,7 @@ from ch4grid.benchmarking.discovering import KeptDiscovery, digest
 from ch4grid.benchmarking.experiment import Experiment
 from ch4grid.benchmarking.recipe import BenchmarkRecipe, SplitSection
 from ch4grid.conformal import HeldOut, crossed
-from ch4grid.errors import InputError
+from ch4grid.errors import InputError, RecipeError
 from ch4grid.evaluation import Split, cross_fit, series_without, splits, table, without
 from ch4grid.evaluation.crossfit import columns
 from ch4grid.grid import great_circle_km
@@ -80,6 +80,7 @@ def jobs(
 
     Raises:
         InputError: A split has no fold with months on both sides.
+        RecipeError: None of the models runs under any of the splits.
     """
     data = _content(experiment)
     made = []
@@ -107,6 +108,13 @@ def jobs(
                 _of_fold(recipe, experiment, name, learner, section, fold, folder, data)
                 for fold in usable
             ]
+    if not made:
+        raise RecipeError(
+            "none of the models runs under these splits",
+            where="splits",
+            expected=", ".join(sorted({n for section in sections for n in section.models})),
+            found=", ".join(models),
+        )
     return made
 
 
@@ -215,11 +223,17 @@ def batches(work: Sequence[Job]) -> list[list[Job]]:
         if isinstance(job.learner, Stack)
         for base in job.learner.of
     }
-    found: dict[tuple[str, str, str], list[Job]] = {}
+    found: dict[tuple[str, ...], list[Job]] = {}
     for job in work:
         shared = isinstance(job.learner, Stack) or job.learner.model_dump_json() in bases
-        found.setdefault((job.split, job.fold, "" if shared else job.model), []).append(job)
+        found.setdefault((*_fold_of(job), "" if shared else job.model), []).append(job)
     return list(found.values())
+
+
+def _fold_of(job: Job) -> tuple[str, ...]:
+    """What tells a fold from another: a split may stand twice, with folds of one name that hold out other towers."""
+    held = [job.test["site"].values.astype(str).tolist(), np.packbits(job.scored).tolist()]
+    return job.split, job.fold, str(job.groups), sha256_json(held)
 
 
 def run_together(batch: Sequence[Job]) -> None:

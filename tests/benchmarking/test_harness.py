@@ -17,7 +17,7 @@ from planted_model import known_graph
 from ch4grid.benchmarking import discovering, harness
 from ch4grid.benchmarking.results import score
 from ch4grid.cluster import open_workers
-from ch4grid.errors import InputError
+from ch4grid.errors import InputError, RecipeError
 from ch4grid.evaluation import KINDS
 from ch4grid.graph import CausalGraph
 from ch4grid.models.stacking import Stack
@@ -300,6 +300,43 @@ def test_models_of_a_section_run_under_it_and_no_other(tmp_path: Path) -> None:
         ("loco", "ridge"),
         ("random", "ridge"),
     }
+
+
+def test_splits_that_none_of_the_models_runs_under_are_refused(tmp_path: Path) -> None:
+    splits = [{"split": "random", "models": ["knn"]}]
+    with pytest.raises(RecipeError, match=r"Expected knn\. Found climatology, ridge"):
+        planted.jobs(tmp_path, splits=splits)
+
+
+def test_folds_of_one_name_that_hold_out_other_towers_share_nothing(tmp_path: Path) -> None:
+    models = {"ridge": Ridge(), "stack": Stack(of=(Ridge(), Climatology()))}
+    splits = [
+        {"split": "loco", "groups": 3, "models": ["ridge"]},
+        {"split": "loco", "groups": 2, "models": ["stack"]},
+    ]
+    groups = harness.batches(planted.jobs(tmp_path, models, splits=splits))
+    assert [len(group) for group in groups] == [1] * 5
+
+
+def test_single_fits_take_their_laws_from_the_errors_at_other_clusters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = [{"split": "loco", "nested": False}]
+    with planted.counted(Ridge, monkeypatch) as seen:
+        found, _ = run(tmp_path, planted.jobs(tmp_path, {"ridge": Ridge()}, splits=splits))
+    assert len(seen) == found["fold"].nunique() == 10
+    assert set(found["calibration"]) == {"crossed"}
+    inside = (found["measured"] >= found["q05"]) & (found["measured"] <= found["q95"])
+    assert 0.8 < inside.mean() < 1.0
+    # what a cluster measured moves the laws of others and not its own
+    cluster = found["cluster"] == found["cluster"].iloc[0]
+    moved = found.drop(columns="calibration")
+    laws = [name for name in moved if name.startswith("q")]
+    moved.loc[cluster, "measured_asinh"] += 3.0
+    moved[laws] = np.nan
+    again = harness.crossed_laws(moved, GAS)
+    np.testing.assert_allclose(again.loc[cluster, laws], found.loc[cluster, laws])
+    assert not np.allclose(again.loc[~cluster, laws], found.loc[~cluster, laws])
 
 
 KILLED = """

@@ -28,6 +28,7 @@ from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, without
 from ch4grid.models.learner import series_without as strangers_without
 from ch4grid.models.samples import MIN_COVERAGE, class_codes, flux_scale, predictor_names
 from ch4grid.models.stacking import Stack
+from ch4grid.models.transfer.config import Transfer
 from ch4grid.models.transfer.domains import away_from
 from ch4grid.stores import sha256_json, sweep_partial, write_atomic
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
@@ -389,8 +390,10 @@ def _path(
         data,
         learner.model_dump(mode="json"),
         recipe.tuning.model_dump(mode="json"),
-        recipe.discovery.model_dump(mode="json"),
-        recipe.simulation.model_dump(mode="json") if recipe.simulation else None,
+        recipe.discovery.model_dump(mode="json") if learner.needs_graph else None,
+        recipe.simulation.model_dump(mode="json")
+        if recipe.simulation and isinstance(learner, Transfer)
+        else None,
         recipe.seed,
     ]
     return folder / "parts" / split / name / f"{fold}-{sha256_json(told)[:12]}.parquet"

@@ -35,7 +35,7 @@ Model = Annotated[ModelConfig | CausalForest, Field(discriminator="architecture"
 
 # Networks under the graph, and what each of them lacks.
 GRAPH_MODELS: dict[str, Learner] = {
-    name: CTGATConfig.model_validate({"members": 2} | lacking)
+    name: CTGATConfig.model_validate({"members": 2, "steps": 80, "season": True} | lacking)
     for name, lacking in (
         ("ctgat", {}),
         ("ctgat-random-dag", {"randomise_graph": True}),
@@ -47,8 +47,8 @@ GRAPH_MODELS: dict[str, Learner] = {
 }
 # Steps of networks that a benchmark fits some hundred times.
 STEPS = 120
-# CT-GAT beside models that go wrong in other ways: trees, a kernel, a Gaussian process.
-STACK = Stack(of=(CTGATConfig(members=2), ExtraTrees(), SVR(), GaussianProcess()))
+# CT-GAT beside models that go wrong in other ways: trees, a kernel, lines.
+STACK = Stack(of=(GRAPH_MODELS["ctgat"], ExtraTrees(), SVR(), ElasticNet()))
 
 
 def zoo(*, simulated: bool = False) -> dict[str, Learner]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
@@ -27,9 +28,11 @@ from ch4grid.models.config import CTGATConfig
 from ch4grid.models.ctgat import CTGAT, bank_table, groups_of, parent_lists, season_of
 from ch4grid.models.fitting import Member, settled
 from ch4grid.models.head import QUANTILES
+from ch4grid.models.learner import Learner
 from ch4grid.models.mixture import ClassMixture, own_shares
 from ch4grid.models.reference import Applicability as Applicability
 from ch4grid.models.reference import applicability_rows
+from ch4grid.models.refit import Refit
 from ch4grid.models.samples import Points, Scaler
 from ch4grid.models.spatial import Neighbours, NeighbourSearch, Places, calendar_mean
 from ch4grid.models.teleconnection import (
@@ -38,6 +41,7 @@ from ch4grid.models.teleconnection import (
     placed,
     seasonal_differences,
 )
+from ch4grid.models.zoo import ModelConfig
 from ch4grid.stores import sweep_partial, write_atomic
 from ch4grid.structure import StructuralModel
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
@@ -73,9 +77,12 @@ class Checkpoint:
         structure: Structural model of the drivers, None in checkpoints that were trained before there was one.
         mixture: Classes of a place by its statics, for settings with soft classes.
         calendar: Months of the bank (T) since the year zero, for settings with teleconnections.
+        refit: The ensemble of a model that is not CT-GAT; members then hold nothing but the graph.
+        parts: Checkpoints of the models of a stack; members then hold nothing but the graph.
+        weights: Weights of the parts, which sum to one.
     """
 
-    config: CTGATConfig
+    config: Learner
     gas: str
     scaler: Scaler
     graph: CausalGraph
@@ -89,11 +96,14 @@ class Checkpoint:
     structure: StructuralModel | None = None
     mixture: ClassMixture | None = None
     calendar: Integers | None = None
+    refit: Refit | None = None
+    parts: tuple["Checkpoint", ...] = ()
+    weights: tuple[float, ...] = ()
 
     @property
     def architecture(self) -> str:
         """Name of the architecture."""
-        return self.config.architecture
+        return str(getattr(self.config, "architecture", type(self.config).__name__))
 
     @property
     def drivers(self) -> tuple[str, ...]:
@@ -159,18 +169,8 @@ class Checkpoint:
             InputError: A predictor is missing.
         """
         torch.set_num_threads(1)
-        table, calendar = Points.of(points, self.drivers, self.statics), absolute_months(points)
-        wanted = len(table.month) if last is None else last
-        shares = self._shares(table)
-        laws = np.zeros((LAW, len(self.members), len(table.site), wanted), np.float32)
-        for code in np.flatnonzero(shares.any(axis=0)):
-            rows = np.flatnonzero(shares[:, code])
-            for start in range(0, len(rows), batch):
-                part = rows[start : start + batch]
-                padded = part[np.minimum(np.arange(batch), len(part) - 1)]
-                asked = replace(table.at(padded), ecosystem=np.full(batch, code))
-                found = self._laws(asked, calendar, wanted, device)[:, :, : len(part)]
-                laws[:, :, part] += shares[part, code, None] * found
+        wanted = points.sizes["time"] if last is None else last
+        laws = self._all_laws(points, wanted, device, batch)
         dims = ("member", "site", "time")
         return xr.Dataset(
             {"location": (dims, laws[0]), "scale": (dims, laws[1])}
@@ -183,13 +183,37 @@ class Checkpoint:
             attrs={"transform": f"asinh(flux / {GASES[self.gas].asinh_scale:g} nmol m-2 s-1)"},
         )
 
+    def _all_laws(self, points: xr.Dataset, wanted: int, device: str, batch: int) -> Singles:
+        """Location, scale and quantiles (2 + Q, M, S, T) of the last months at points."""
+        if self.parts:
+            shares = zip(self.weights, self.parts, strict=True)
+            return np.sum(
+                [w * part._all_laws(points, wanted, device, batch) for w, part in shares],
+                axis=0,
+                dtype=np.float32,
+            )
+        if self.refit is not None:
+            return laplace_laws(*self.refit.laws(points, wanted))
+        table, calendar = Points.of(points, self.drivers, self.statics), absolute_months(points)
+        shares = self._shares(table)
+        laws = np.zeros((LAW, len(self.members), len(table.site), wanted), np.float32)
+        for code in np.flatnonzero(shares.any(axis=0)):
+            rows = np.flatnonzero(shares[:, code])
+            for start in range(0, len(rows), batch):
+                part = rows[start : start + batch]
+                padded = part[np.minimum(np.arange(batch), len(part) - 1)]
+                asked = replace(table.at(padded), ecosystem=np.full(batch, code))
+                found = self._laws(asked, calendar, wanted, device)[:, :, : len(part)]
+                laws[:, :, part] += shares[part, code, None] * found
+        return laws
+
     def applicability_features(self, points: xr.Dataset) -> Singles:
         """Scaled predictors (site, time, feature) that the area of applicability is measured with."""
         return applicability_rows(Points.of(points, self.drivers, self.statics), self.scaler)
 
     def causes(self, ecosystem: int) -> frozenset[str]:
         """Drivers that can move the flux of a class in some member: its parents and theirs; no other one can."""
-        if self.config.teleconnections:
+        if not isinstance(self.config, CTGATConfig) or self.config.teleconnections:
             return frozenset(self.drivers)
         codes = range(len(ECOSYSTEMS)) if self.config.soft_classes else (ecosystem,)
         lists = [lists[code] for _, lists in self.networks for code in codes]
@@ -220,13 +244,21 @@ class Checkpoint:
                 tables.append(bank_table(mean, embedding))
         return tuple(tables)
 
+    @property
+    def _settings(self) -> CTGATConfig:
+        """The settings of CT-GAT; no other model has networks."""
+        if not isinstance(self.config, CTGATConfig):
+            raise TypeError(f"a checkpoint of {self.architecture} holds no CT-GAT")
+        return self.config
+
     def _network(self, member: Member) -> tuple[CTGAT, tuple[ParentLists, ...]]:
-        network = CTGAT(len(self.drivers), self.scaler.features, self.graph.max_lag, self.config)
+        config = self._settings
+        network = CTGAT(len(self.drivers), self.scaler.features, self.graph.max_lag, config)
         network.load_state_dict({k: torch.from_numpy(v) for k, v in member.weights.items()})
         graph = CausalGraph(
             self.graph.drivers, self.graph.target, self.graph.ecosystems, member.probability
         )
-        return network.eval(), parent_lists(graph, self.config)
+        return network.eval(), parent_lists(graph, config)
 
     def _shares(self, table: Points) -> Singles:
         """Share of each class in the law of each point (S, E)."""
@@ -240,7 +272,7 @@ class Checkpoint:
             for p in (table, self.bank)
         )
         linked = self._correlation(table, calendar)
-        return NeighbourSearch(places, bank, self.config, linked).find()
+        return NeighbourSearch(places, bank, self._settings, linked).find()
 
     def _correlation(self, table: Points, calendar: Integers) -> NDArray[np.float64] | None:
         """Correlations of drivers of points and bank (S, U, T) over the months that both have."""
@@ -269,10 +301,14 @@ class Checkpoint:
     @cached_property
     def _files(self) -> dict[str, bytes]:
         arrays = save_arrays(_arrays(self))
-        document = {
-            "format": FORMAT,
-            "arrays_sha256": _sha256(arrays),
-            "config": self.config.stored(),
+        document = {"format": FORMAT, "arrays_sha256": _sha256(arrays)} | self._document()
+        text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False)
+        return {ARRAYS: arrays, DOCUMENT: (text + "\n").encode()}
+
+    def _document(self) -> dict[str, Any]:
+        """All that is not numbers, as JSON values."""
+        document: dict[str, Any] = {
+            "config": stored(self.config),
             "gas": self.gas,
             "scaler": self.scaler.to_json(),
             "graph": json.loads(self.graph.to_json()),
@@ -290,8 +326,12 @@ class Checkpoint:
         }
         if self.structure is not None:
             document["structure"] = json.loads(self.structure.to_json())
-        text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False)
-        return {ARRAYS: arrays, DOCUMENT: (text + "\n").encode()}
+        if self.refit is not None:
+            document["refit"] = self.refit.document()
+        if self.parts:
+            document["parts"] = [part._document() for part in self.parts]
+            document["weights"] = list(self.weights)
+        return document
 
 
 def _arrays(checkpoint: Checkpoint) -> Arrays:
@@ -310,6 +350,10 @@ def _arrays(checkpoint: Checkpoint) -> Arrays:
         arrays["calendar"] = checkpoint.calendar
     for i, member in enumerate(checkpoint.members):
         arrays |= {f"member.{i}.{name}": values for name, values in member.weights.items()}
+    if checkpoint.refit is not None:
+        arrays |= checkpoint.refit.arrays()
+    for i, part in enumerate(checkpoint.parts):
+        arrays |= {f"part.{i}.{name}": values for name, values in _arrays(part).items()}
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
 
 
@@ -321,11 +365,15 @@ def _decode(document: dict[str, Any], arrays: Arrays) -> Checkpoint:
         weights = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
         members.append(Member(weights, arrays["probability"][i], steps))
     limit = document["applicability"]["threshold"]
+    config, graph = (
+        decoded(document["config"]),
+        CausalGraph.from_json(json.dumps(document["graph"])),
+    )
     return Checkpoint(
-        config=CTGATConfig.model_validate(document["config"]),
+        config=config,
         gas=document["gas"],
         scaler=Scaler.from_json(document["scaler"]),
-        graph=CausalGraph.from_json(json.dumps(document["graph"])),
+        graph=graph,
         members=tuple(members),
         bank=Points(
             **{name: arrays[f"bank.{name}"] for name in BANK},
@@ -344,7 +392,41 @@ def _decode(document: dict[str, Any], arrays: Arrays) -> Checkpoint:
         structure=_structure(document.get("structure")),
         mixture=ClassMixture(arrays["mixture"]) if "mixture" in arrays else None,
         calendar=arrays.get("calendar"),
+        refit=Refit.from_files(
+            arrays, document["refit"], learner=config, gas=GASES[document["gas"]], graph=graph
+        )
+        if "refit" in document
+        else None,
+        parts=tuple(
+            _decode(part, _below(arrays, f"part.{i}."))
+            for i, part in enumerate(document.get("parts", ()))
+        ),
+        weights=tuple(document.get("weights", ())),
     )
+
+
+def _below(arrays: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin with a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def stored(config: Learner) -> dict[str, Any]:
+    """The settings of a model as a checkpoint holds them."""
+    return config.stored() if isinstance(config, CTGATConfig) else config.model_dump(mode="json")
+
+
+def decoded(document: dict[str, Any]) -> Learner:
+    """The settings of a model from a checkpoint."""
+    config: Learner = TypeAdapter(ModelConfig).validate_python(document, strict=False)
+    return config
+
+
+def laplace_laws(location: NDArray[np.float64], scale: NDArray[np.float64]) -> Singles:
+    """Location, scale and quantiles (2 + Q, M, S, T) of Laplace laws."""
+    level = np.asarray(QUANTILES)[:, None, None, None]
+    away = np.sign(level - 0.5) * -np.log(1 - 2 * np.abs(level - 0.5))
+    quantiles = location + scale * away
+    return np.concatenate([location[None], scale[None], quantiles]).astype(np.float32)
 
 
 def _structure(document: dict[str, Any] | None) -> StructuralModel | None:

@@ -107,6 +107,3 @@ class CTGATConfig(Learner):
     def trial(self) -> "CTGATConfig":
         """The same network in one member."""
         return self.varied(members=TRIAL_MEMBERS)
-
-
-ModelConfig = CTGATConfig

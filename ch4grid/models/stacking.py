@@ -12,7 +12,7 @@ Learning 24, 49, for weights that are not negative.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import xarray as xr
@@ -41,6 +41,9 @@ class Stack(Learner):
         of: The models, each with its own settings.
         shrinkage: Pull r of the weights towards equal ones; large values make them equal.
     """
+
+    # Its models may ask for one.
+    needs_graph: ClassVar[bool] = True
 
     architecture: Literal["stack"] = "stack"
     of: tuple[Standalone, ...] = Field(min_length=2, strict=False)

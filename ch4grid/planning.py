@@ -288,7 +288,7 @@ def _year_bytes(recipe: Recipe) -> int:
 
 
 def _members(recipe: Recipe) -> int:
-    return int(getattr(recipe.model, "members", 10))
+    return recipe.members
 
 
 def _peak_memory(recipe: Recipe) -> int:

@@ -25,7 +25,7 @@ from ch4grid.inference import (
 )
 from ch4grid.models import Checkpoint
 from ch4grid.planning import Plan
-from ch4grid.recipe import ModelCheckpoint, ModelFile, Recipe
+from ch4grid.recipe import Recipe
 from ch4grid.scenarios import able, apply_areas
 from ch4grid.vocabulary import Gas
 
@@ -48,13 +48,15 @@ def trained(assembly: Assembly, todo: Plan, workers: Workers) -> Path:
         return todo.model
     recipe = assembly.recipe
     samples, training_settings = assembly.samples(), recipe.training
-    if training_settings is None or isinstance(recipe.model, ModelCheckpoint | ModelFile):
+    learner = recipe.learner
+    if training_settings is None or learner is None:
         raise RecipeError("the recipe does not train a model", where="model", found=recipe.model)
     checkpoint = training.fit(
         samples,
         assembly.series(samples),
         gas=recipe.gas_row,
-        model=recipe.model,
+        model=learner,
+        members=recipe.members,
         discovery=recipe.discovery.settings,
         folds=training_settings.folds,
         fold_members=training_settings.fold_members,

@@ -19,7 +19,7 @@ from ch4grid.drivers import DriverSource
 from ch4grid.drivers.cube.gaps import Policy
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
-from ch4grid.models import ModelConfig
+from ch4grid.models import CTGATConfig, ModelConfig
 from ch4grid.models.learner import Learner
 from ch4grid.models.zoo import best_of
 from ch4grid.scenarios import Scenario
@@ -27,6 +27,9 @@ from ch4grid.sites import SiteSource
 from ch4grid.vocabulary import GASES, Gas
 
 Years = tuple[int, int]
+
+# Ensemble members of a model whose own settings name none.
+MEMBERS = 10
 
 
 class Section(BaseModel):
@@ -77,6 +80,7 @@ class Training(Section):
         statics: Static predictors and normals by name; empty means all that the drivers hold.
         folds: Groups of clusters held out in turn to calibrate intervals and to report skill.
         fold_members: Ensemble members fitted in each fold.
+        members: Ensemble members of a model whose own settings name none.
         seed: Seed of everything random in training.
     """
 
@@ -84,6 +88,7 @@ class Training(Section):
     statics: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
     fold_members: int = Field(default=3, ge=1)
+    members: int = Field(default=MEMBERS, ge=2)
     seed: int = 0
 
 
@@ -212,6 +217,13 @@ class Recipe(Section):
         if isinstance(self.model, ModelBest):
             return self.model.chosen
         return self.model if isinstance(self.model, Learner) else None
+
+    @property
+    def members(self) -> int:
+        """Ensemble members: those that CT-GAT's settings name, else those of the training."""
+        if isinstance(self.learner, CTGATConfig):
+            return self.learner.members
+        return self.training.members if self.training else MEMBERS
 
     @property
     def normals_period(self) -> Years:

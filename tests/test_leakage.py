@@ -14,6 +14,7 @@ from ch4grid.models.ctgat import memory
 from ch4grid.models.fitting import Member
 from ch4grid.testing import samples
 from ch4grid.training import chain
+from ch4grid.training import parts as parts_module
 
 LAWS = ("location", "scale")
 
@@ -79,7 +80,7 @@ def drafts():
     )
     fold = training.grouped_folds(ensemble.clusters, 3, 1)
     parts = [np.flatnonzero(fold != k) for k in range(3)]
-    checkpoints = chain._fit_parts(ensemble, parts, [1, 1, 1], mapper)
+    checkpoints = parts_module.fit_parts(ensemble, parts, [1, 1, 1], mapper)
     return ensemble, fold, seen, checkpoints
 
 

@@ -191,8 +191,9 @@ def _optimism(found: Results) -> str:
     if not pairs:
         return ""
     kind, hard = np.median(np.array(pairs), axis=0)
+    verb = "flatter" if kind > hard else "do not flatter here"
     return (
-        f"random months flatter: over {len(pairs)} models the median efficiency in asinh space is {kind:.2f} there and "
+        f"random months {verb}: over {len(pairs)} models the median efficiency in asinh space is {kind:.2f} there and "
         f"{hard:.2f} at clusters left out; only the second says anything about a map"
     )
 

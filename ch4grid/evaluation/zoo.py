@@ -34,7 +34,7 @@ from ch4grid.models.transfer.config import Technique, Transfer
 Model = Annotated[ModelConfig | CausalForest, Field(discriminator="architecture")]
 
 # Networks under the graph, and what each of them lacks.
-GRAPH_MODELS: dict[str, Learner] = {
+GRAPH_MODELS: dict[str, CTGATConfig] = {
     name: CTGATConfig.model_validate({"members": 2, "steps": 80, "season": True} | lacking)
     for name, lacking in (
         ("ctgat", {}),

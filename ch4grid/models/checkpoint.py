@@ -186,12 +186,10 @@ class Checkpoint:
     def _all_laws(self, points: xr.Dataset, wanted: int, device: str, batch: int) -> Singles:
         """Location, scale and quantiles (2 + Q, M, S, T) of the last months at points."""
         if self.parts:
-            shares = zip(self.weights, self.parts, strict=True)
-            return np.sum(
-                [w * part._all_laws(points, wanted, device, batch) for w, part in shares],
-                axis=0,
-                dtype=np.float32,
-            )
+            told = [part._all_laws(points, wanted, device, batch) for part in self.parts]
+            weights = np.asarray(self.weights, dtype=np.float32)
+            stacked: Singles = np.tensordot(weights, np.stack(told), axes=1)
+            return stacked
         if self.refit is not None:
             return laplace_laws(*self.refit.laws(points, wanted))
         table, calendar = Points.of(points, self.drivers, self.statics), absolute_months(points)

@@ -12,7 +12,7 @@ Learning 24, 49, for weights that are not negative.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
@@ -22,7 +22,7 @@ from scipy.optimize import nnls
 
 from ch4grid.models.folds import grouped_folds
 from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, learnt
-from ch4grid.models.samples import class_codes
+from ch4grid.models.samples import Targets, class_codes
 from ch4grid.models.standalone import Standalone
 from ch4grid.models.weighting import month_weights
 
@@ -66,15 +66,32 @@ class Stack(Learner):
         """Out-of-fold law of the stack, weights of a fold from the other folds, and the stack of all towers."""
         parts = [learnt(base, training, fold) for base in self.of]
         locations = np.stack([law.location for law, _ in parts])
-        targets = training.targets
-        weight = month_weights(targets.weight, class_codes(training.samples), np.ones(len(fold)))
-        out = np.empty_like(locations[0])
+        shares, final = self.shares(locations, training.targets, training.samples, fold)
+        out = (shares[:, :, None] * locations).sum(axis=0)
+        return Law(out), StackedRegressor(tuple(r for _, r in parts), tuple(final.tolist()))
+
+    def shares(
+        self,
+        locations: Floats,
+        targets: Targets,
+        samples: xr.Dataset,
+        fold: NDArray[np.integer[Any]],
+    ) -> tuple[Floats, Floats]:
+        """Weights (I, S) of each tower, learnt without its fold, and weights (I) learnt from all towers.
+
+        Args:
+            locations: What each model says of towers without their fold (I, S, T).
+            targets: What was measured.
+            samples: The towers.
+            fold: Fold of each tower (S).
+        """
+        weight = month_weights(targets.weight, class_codes(samples), np.ones(len(fold)))
+        out = np.empty(locations.shape[:2])
         for k in np.unique(fold):
             others = weight * (fold != k)[:, None]
             found = self._weights(locations, targets.transformed, others)
-            out[fold == k] = np.tensordot(found, locations[:, fold == k], axes=1)
-        final = self._weights(locations, targets.transformed, weight)
-        return Law(out), StackedRegressor(tuple(r for _, r in parts), tuple(final.tolist()))
+            out[:, fold == k] = found[:, None]
+        return out, self._weights(locations, targets.transformed, weight)
 
     def _weights(self, locations: Floats, observed: Floats, weight: Floats) -> Floats:
         """Weights (I) of predictions (I, S, T) of what was observed (S, T)."""

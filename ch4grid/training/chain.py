@@ -4,85 +4,30 @@ The whole chain (discovery, scaler, bank, members) is run once with all towers a
 that fold. What the folds predict at their left-out towers calibrates the intervals and is the skill in the checkpoint.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from ch4grid.causal import Discovery, discover
 from ch4grid.causal.answering import fit_or_tell
 from ch4grid.graph import CausalGraph
-from ch4grid.models.checkpoint import Applicability, Checkpoint
+from ch4grid.models.checkpoint import Checkpoint
 from ch4grid.models.config import CTGATConfig
-from ch4grid.models.ctgat_learner import LEAST_WEIGHT, draft, fit_task, member_seed
-from ch4grid.models.fitting import FitTask, Member, fit_member
 from ch4grid.models.folds import grouped_folds as grouped_folds
-from ch4grid.models.learner import TrainingSet
+from ch4grid.models.learner import Learner
 from ch4grid.models.learner import series_without as series_without
-from ch4grid.models.reference import applicability_rows
-from ch4grid.models.samples import Targets, class_codes, predictor_names
+from ch4grid.models.samples import Targets, class_codes
+from ch4grid.models.stacking import Stack
 from ch4grid.training.judging import judge
-from ch4grid.uncertainty import mean_distance_of, threshold
-from ch4grid.vocabulary import ECOSYSTEMS, Gas
+from ch4grid.training.parts import Ensemble, Floats, Mapper, fit_parts
+from ch4grid.training.parts import run_discovery as run_discovery
+from ch4grid.training.stacks import fit_stack, out_of_fold
+from ch4grid.vocabulary import Gas
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Indices = NDArray[np.intp]
-
-# Training months that the area of applicability is measured against.
-APPLICABILITY_ROWS = 1200
-
-
-class Mapper(Protocol):
-    """`map`, or a parallel one that keeps the order."""
-
-    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]:
-        """Results of a module-level function in the order of its items."""
-
-
-@dataclass(frozen=True, eq=False)
-class DiscoveryTask:
-    """One discovery: the series without the towers of a fold."""
-
-    series: xr.Dataset
-    flux: str
-    drivers: tuple[str, ...]
-    config: Discovery
-    seed: int
-    discoverer: Callable[..., CausalGraph]
-
-
-@dataclass(frozen=True, eq=False)
-class Ensemble:
-    """What to fit, the same for all towers and for every fold.
-
-    Args:
-        samples: Towers, sorted by class.
-        series: What discovery sees.
-        gas: The gas.
-        model: Settings of the model.
-        discovery: Settings of discovery.
-        seed: Seed of everything random.
-        distances: Distances [km] from cells of deployment to their nearest tower; may be empty.
-        discoverer: Finds the causal graph.
-    """
-
-    samples: xr.Dataset
-    series: xr.Dataset
-    gas: Gas
-    model: CTGATConfig
-    discovery: Discovery
-    seed: int
-    distances: Floats
-    discoverer: Callable[..., CausalGraph] = discover
-
-    @property
-    def clusters(self) -> Integers:
-        """Cluster of each tower."""
-        return np.asarray(self.samples["cluster"].values, dtype=np.int64)
+# Members of an ensemble whose settings name no number.
+MEMBERS = 10
 
 
 def fit(
@@ -90,8 +35,9 @@ def fit(
     series: xr.Dataset,
     *,
     gas: Gas,
-    model: CTGATConfig,
+    model: Learner,
     discovery: Discovery,
+    members: int | None = None,
     folds: int = 5,
     fold_members: int = 2,
     seed: int = 0,
@@ -108,6 +54,7 @@ def fit(
         gas: The gas.
         model: Settings of the model.
         discovery: Settings of discovery.
+        members: Ensemble members; those that CT-GAT's own settings name when None, else 10.
         folds: Groups of clusters left out in turn; 0 leaves the checkpoint uncalibrated, for benchmarks of its mean.
         fold_members: Members fitted in each fold.
         seed: Seed of everything random.
@@ -118,32 +65,37 @@ def fit(
     Raises:
         InputError: There are too few clusters for the folds, or no month is measured well enough.
     """
+    members = members or (model.members if isinstance(model, CTGATConfig) else MEMBERS)
     ensemble = _ensemble(
         samples, series, gas, model, discovery, seed, neighbour_distances, discoverer
     )
     everyone = np.arange(len(ensemble.clusters))
     if folds == 0:
-        return _fit_parts(ensemble, [everyone], [model.members], mapper)[0]
+        return fit_parts(ensemble, [everyone], [members], mapper)[0]
     out = grouped_folds(ensemble.clusters, folds, seed, ecosystem=class_codes(ensemble.samples))
     parts = [everyone, *(np.flatnonzero(out != k) for k in range(folds))]
-    checkpoints = _fit_parts(ensemble, parts, [model.members] + [fold_members] * folds, mapper)
-    predicted = _out_of_fold(ensemble, checkpoints[1:], parts[1:])
+    counts = [members] + [fold_members] * folds
+    if isinstance(model, Stack):
+        checkpoint, predicted = fit_stack(ensemble, model, parts, counts, mapper)
+    else:
+        checkpoint, *others = fit_parts(ensemble, parts, counts, mapper)
+        predicted = out_of_fold(ensemble, others, parts[1:])
     calibration, skill = judge(
         ensemble.samples, ensemble.gas, predicted, f"{folds}-fold leave-clusters-out"
     )
     structure, told = fit_or_tell(
         ensemble.series,
-        checkpoints[0].graph,
+        checkpoint.graph,
         flux=gas.flux,
         seed=seed,
-        draws=model.members,
+        draws=members,
     )
     return replace(
-        checkpoints[0],
+        checkpoint,
         calibration=calibration.to_json(),
         skill=(skill,),
         structure=structure,
-        meta=checkpoints[0].meta | {"structure": told},
+        meta=checkpoint.meta | {"structure": told},
     )
 
 
@@ -174,28 +126,16 @@ def held_out(
     )
     out = grouped_folds(ensemble.clusters, folds, seed, ecosystem=class_codes(ensemble.samples))
     parts = [np.flatnonzero(out != k) for k in range(folds)]
-    checkpoints = _fit_parts(ensemble, parts, [fold_members] * folds, mapper)
-    predicted = _out_of_fold(ensemble, checkpoints, parts).assign_coords(fold=("site", out))
+    checkpoints = fit_parts(ensemble, parts, [fold_members] * folds, mapper)
+    predicted = out_of_fold(ensemble, checkpoints, parts).assign_coords(fold=("site", out))
     return predicted.sel(site=samples["site"])
-
-
-def run_discovery(task: DiscoveryTask) -> CausalGraph:
-    """The causal graph of a task."""
-    return task.discoverer(
-        task.series,
-        flux=task.flux,
-        drivers=task.drivers,
-        ecosystems=ECOSYSTEMS,
-        config=task.config,
-        seed=task.seed,
-    )
 
 
 def _ensemble(
     samples: xr.Dataset,
     series: xr.Dataset,
     gas: Gas,
-    model: CTGATConfig,
+    model: Learner,
     discovery: Discovery,
     seed: int,
     distances: Floats | None,
@@ -213,84 +153,3 @@ def _ensemble(
         distances=np.zeros(0) if distances is None else np.sort(distances),
         discoverer=discoverer,
     )
-
-
-def _fit_parts(
-    ensemble: Ensemble, parts: Sequence[Indices], members: Sequence[int], mapper: Mapper
-) -> list[Checkpoint]:
-    """An uncalibrated checkpoint of each part of the towers, all fits in one go."""
-    drivers, _ = predictor_names(ensemble.samples, ensemble.gas)
-    everyone = np.arange(len(ensemble.clusters))
-    discoveries = [
-        DiscoveryTask(
-            series=series_without(ensemble.series, ensemble.samples, np.setdiff1d(everyone, part)),
-            flux=ensemble.gas.flux,
-            drivers=drivers,
-            config=ensemble.discovery,
-            seed=ensemble.seed,
-            discoverer=ensemble.discoverer,
-        )
-        for part in parts
-    ]
-    graphs = list(mapper(run_discovery, discoveries))
-    drafts = [_draft(ensemble, part, graph) for part, graph in zip(parts, graphs, strict=True)]
-    tasks = [
-        replace(task, seed=member_seed(ensemble.seed, number, member))
-        for number, (task, _) in enumerate(drafts)
-        for member in range(members[number])
-    ]
-    fitted: list[Member] = list(mapper(fit_member, tasks))
-    starts = np.cumsum([0, *members])
-    return [
-        replace(draft, members=tuple(fitted[starts[i] : starts[i + 1]]))
-        for i, (_, draft) in enumerate(drafts)
-    ]
-
-
-def _draft(ensemble: Ensemble, part: Indices, graph: CausalGraph) -> tuple[FitTask, Checkpoint]:
-    """The fit of a part of the towers, and the checkpoint that waits for its members."""
-    samples = ensemble.samples.isel(site=part)
-    training = TrainingSet(
-        samples, gas=ensemble.gas, seed=ensemble.seed, distances=ensemble.distances
-    )
-    task = fit_task(ensemble.model, training, graph)
-    meta = {
-        "sites": task.points.site.tolist(),
-        "clusters": sorted({int(c) for c in task.cluster}),
-        "site_months": int((task.targets.weight > 0).sum()),
-        "first_month": str(samples["time"].values[0])[:7],
-        "last_month": str(samples["time"].values[-1])[:7],
-        "seed": ensemble.seed,
-    }
-    return task, draft(task, training, _applicability(task), meta)
-
-
-def _applicability(task: FitTask) -> Applicability:
-    """Training months (an even choice of at most 1200), weighted by cause and by place, and the threshold."""
-    rows = applicability_rows(task.points, task.scaler)
-    owner, month = np.nonzero(task.targets.weight > 0)
-    chosen = np.unique(np.linspace(0, len(owner) - 1, APPLICABILITY_ROWS).astype(np.int64))
-    features, group = rows[owner[chosen], month[chosen]], task.cluster[owner[chosen]]
-    into_flux = task.graph.probability[:, -1].max(axis=2).mean(axis=0)
-    causes = np.clip(into_flux / max(into_flux.max(initial=0.0), 1e-12), LEAST_WEIGHT, 1.0)
-    weights = np.concatenate([causes, task.static_weights]).astype(np.float32)
-    mean = mean_distance_of(features, weights)
-    return Applicability(
-        features=features,
-        weights=weights,
-        mean_distance=mean,
-        threshold=threshold(features, weights, group, mean_distance=mean),
-    )
-
-
-def _out_of_fold(
-    ensemble: Ensemble, checkpoints: Sequence[Checkpoint], parts: Sequence[Indices]
-) -> xr.Dataset:
-    """Predictions of the towers that each part leaves out, put together in the order of the ensemble."""
-    everyone = np.arange(len(ensemble.clusters))
-    pieces = [
-        checkpoint.predict(ensemble.samples.isel(site=np.setdiff1d(everyone, part)))
-        for checkpoint, part in zip(checkpoints, parts, strict=True)
-    ]
-    joined = xr.concat(pieces, dim="site", join="exact")
-    return joined.sel(site=ensemble.samples["site"])

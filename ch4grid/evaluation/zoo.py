@@ -35,7 +35,7 @@ Model = Annotated[ModelConfig | CausalForest, Field(discriminator="architecture"
 
 # Networks under the graph, and what each of them lacks.
 GRAPH_MODELS: dict[str, CTGATConfig] = {
-    name: CTGATConfig.model_validate({"members": 2, "steps": 80, "season": True} | lacking)
+    name: CTGATConfig.model_validate({"members": 1, "steps": 80, "season": True} | lacking)
     for name, lacking in (
         ("ctgat", {}),
         ("ctgat-random-dag", {"randomise_graph": True}),

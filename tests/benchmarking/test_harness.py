@@ -327,7 +327,7 @@ def test_single_fits_take_their_laws_from_the_errors_at_other_clusters(
     assert len(seen) == found["fold"].nunique() == 10
     assert set(found["calibration"]) == {"crossed"}
     inside = (found["measured"] >= found["q05"]) & (found["measured"] <= found["q95"])
-    assert 0.8 < inside.mean() < 1.0
+    assert 0.7 < inside.mean() < 1.0
     # what a cluster measured moves the laws of others and not its own
     cluster = found["cluster"] == found["cluster"].iloc[0]
     moved = found.drop(columns="calibration")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ch4grid.benchmarking.further import Tables
 from ch4grid.benchmarking.recipe import HEADLINE, BenchmarkRecipe
 from ch4grid.benchmarking.results import DECIDING, Results, Row, reason, winner
 from ch4grid.evaluation import by, levels
@@ -31,8 +32,17 @@ WANTED_COVERAGE = (0.85, 0.95)
 """Share of months that a 90 % interval should hold."""
 
 
-def markdown(recipe: BenchmarkRecipe, found: Results, command: str) -> str:
-    """The Markdown document of a benchmark."""
+def markdown(
+    recipe: BenchmarkRecipe, found: Results, command: str, tables: Tables | None = None
+) -> str:
+    """The Markdown document of a benchmark.
+
+    Args:
+        recipe: The benchmark.
+        found: Its results.
+        command: What makes it again.
+        tables: Further tables by title.
+    """
     parts = [f"# {recipe.title}", recipe.summary.strip()]
     split = main_split(found)
     if command:
@@ -49,6 +59,7 @@ def markdown(recipe: BenchmarkRecipe, found: Results, command: str) -> str:
     best = best_frame(found)
     parts.append(f"## The best model by class\n\n{class_table(best)}")
     parts.append(f"## The best model by level\n\n{level_table(best)}")
+    parts += [f"## {title}\n\n{plain_table(table)}" for title, table in (tables or {}).items()]
     parts.append(f"## Cost\n\n{cost_table(found, split)}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -178,6 +189,18 @@ def cost_table(found: Results, split: str) -> str:
     ]
     head = ["model", "parameters", "s to fit a fold", "s to predict it", "s in all folds"]
     return _table(head, rows)
+
+
+def plain_table(table: pd.DataFrame) -> str:
+    """Any table, numbers to three digits."""
+    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
+    return _table([str(c).replace("_", " ") for c in table.columns], rows)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return _number(value, 3 if abs(value) < 10 else 1)
+    return "" if value is None else str(value)
 
 
 def _optimism(found: Results) -> str:

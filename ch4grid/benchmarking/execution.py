@@ -11,10 +11,12 @@ import pandas as pd
 from ch4grid.benchmarking import harness
 from ch4grid.benchmarking.document import markdown
 from ch4grid.benchmarking.experiment import assemble
+from ch4grid.benchmarking.further import Tables, further
 from ch4grid.benchmarking.holdout import held_back
 from ch4grid.benchmarking.page import page
 from ch4grid.benchmarking.recipe import HEADLINE, BenchmarkRecipe, SplitSection
 from ch4grid.benchmarking.results import Results, Row, score
+from ch4grid.benchmarking.similarity import distances
 from ch4grid.cluster import Workers
 from ch4grid.errors import RecipeError
 from ch4grid.evaluation import KINDS, zoo
@@ -87,8 +89,12 @@ def benchmark(
         work = harness.jobs(recipe, experiment, named, sections, folder)
     predictions = harness.run(work, workers.map, folder)
     found = score(predictions, named, reference=recipe.reference, seed=recipe.seed)
+    distance: dict[str, float] = {}
+    if HEADLINE in set(predictions["split"]) and not quick:
+        distance = distances(experiment.samples, recipe.gas_row, recipe.seed, workers.map, folder)
+    tables = further(found, recipe.gas_row, distance)
     where = folder / (harness.HOLDOUT if holdout is not None else "quick" if quick else "results")
-    _write(where, recipe, found, experiment.inputs, command)
+    _write(where, recipe, found, tables, experiment.inputs, command)
     return Benchmarked(found, where)
 
 
@@ -140,6 +146,7 @@ def _write(
     folder: Path,
     recipe: BenchmarkRecipe,
     found: Results,
+    tables: Tables,
     inputs: dict[str, str],
     command: str,
 ) -> None:
@@ -150,8 +157,8 @@ def _write(
         "predictions.csv": _csv(found.predictions),
         "comparisons.csv": _csv(found.comparisons),
         "results.parquet": _flat(found.rows).to_parquet(index=False),
-        "results.md": markdown(recipe, found, command).encode(),
-        "index.html": page(recipe, found, command).encode(),
+        "results.md": markdown(recipe, found, command, tables).encode(),
+        "index.html": page(recipe, found, command, tables).encode(),
     }
     for name, content in files.items():
         write_atomic(folder / name, content)

@@ -1,10 +1,9 @@
 """The page of a benchmark: what the document says, with plots."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from ch4grid.benchmarking.document import best_frame, main_split, reading
+from ch4grid.benchmarking.further import Tables
 from ch4grid.benchmarking.recipe import BenchmarkRecipe
 from ch4grid.benchmarking.results import Results, reason, winner
 from ch4grid.evaluation import by, levels
@@ -13,7 +12,9 @@ from ch4grid.pages.benchmark import benchmark_page
 BY = {"ecosystem": "By class", "season": "By season", "distance": "By distance to a training tower"}
 
 
-def page(recipe: BenchmarkRecipe, found: Results, command: str) -> str:
+def page(
+    recipe: BenchmarkRecipe, found: Results, command: str, tables: Tables | None = None
+) -> str:
     """The HTML of a benchmark, without any outside request."""
     split = main_split(found)
     comparisons = found.comparisons
@@ -24,7 +25,7 @@ def page(recipe: BenchmarkRecipe, found: Results, command: str) -> str:
         results=pd.DataFrame(found.rows),
         comparisons=comparisons,
         predictions=found.predictions,
-        extras=_extras(best_frame(found)),
+        extras=_extras(best_frame(found)) | (tables or {}),
         command=command,
         winner=str(winner(found.rows, split)["model"]),
         reason=reason(found.rows, split),
@@ -32,7 +33,7 @@ def page(recipe: BenchmarkRecipe, found: Results, command: str) -> str:
     )
 
 
-def _extras(best: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+def _extras(best: pd.DataFrame) -> Tables:
     """Further tables of the best model."""
     name = best["model"].iloc[0]
     tables = {f"{title}, {name}": by(best, column) for column, title in BY.items()}

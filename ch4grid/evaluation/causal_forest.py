@@ -2,6 +2,9 @@
 
 A causal forest estimates effects, not levels. To be scored beside predictors of levels it gets one: a random forest of
 class, statics and the mean year of the causes. What it adds month by month is effect times anomaly and nothing else.
+
+Mean years are those of the whole record that is asked about, its later months included: unlike every other model it
+looks ahead in the drivers, which is why it makes no product.
 """
 
 from collections.abc import Sequence

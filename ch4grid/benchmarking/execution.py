@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from ch4grid.benchmarking import harness
-from ch4grid.benchmarking.document import markdown
-from ch4grid.benchmarking.experiment import assemble
+from ch4grid.benchmarking.diagnosis import applicability, decomposition
+from ch4grid.benchmarking.document import best_frame, markdown
+from ch4grid.benchmarking.experiment import Experiment, assemble
 from ch4grid.benchmarking.further import Tables, further
 from ch4grid.benchmarking.holdout import held_back
 from ch4grid.benchmarking.page import page
@@ -20,12 +21,14 @@ from ch4grid.benchmarking.similarity import distances
 from ch4grid.cluster import Workers
 from ch4grid.errors import RecipeError
 from ch4grid.evaluation import KINDS, zoo
-from ch4grid.models.learner import Learner
+from ch4grid.models.learner import Learner, TrainingSet
 from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace, write_atomic, write_json
 
 # What `--quick` does: groups of clusters instead of each one, no tuning, and these models unless others are named.
 QUICK_GROUPS = 3
+# Models that stand for another structure than the reference.
+OTHERS = ("svr", "ridge")
 QUICK_MODELS = ("climatology", "ridge", "extra-trees", "lstm", "ctgat")
 
 
@@ -93,9 +96,28 @@ def benchmark(
     if HEADLINE in set(predictions["split"]) and not quick:
         distance = distances(experiment.samples, recipe.gas_row, recipe.seed, workers.map, folder)
     tables = further(found, recipe.gas_row, distance)
+    if distance:
+        tables |= _diagnosed(recipe, experiment, found)
     where = folder / (harness.HOLDOUT if holdout is not None else "quick" if quick else "results")
     _write(where, recipe, found, tables, experiment.inputs, command)
     return Benchmarked(found, where)
+
+
+def _diagnosed(recipe: BenchmarkRecipe, experiment: Experiment, found: Results) -> Tables:
+    """Where the best model can be trusted, and where the uncertainty of the reference comes from."""
+    gas, samples = recipe.gas_row, experiment.samples
+    known = zoo() | dict(recipe.models)
+    training = TrainingSet(samples, gas=gas, seed=recipe.seed)
+    tables = {
+        "Errors where months are unlike those of other towers": applicability(
+            best_frame(found), samples, gas
+        )
+    }
+    if recipe.reference in known and not known[recipe.reference].needs_graph:
+        others = [known[name] for name in OTHERS if name != recipe.reference]
+        shares = decomposition(known[recipe.reference], others, training)
+        tables[f"Where the uncertainty of {recipe.reference} comes from"] = shares
+    return {title: table for title, table in tables.items() if len(table)}
 
 
 def hastened(recipe: BenchmarkRecipe) -> BenchmarkRecipe:

@@ -79,6 +79,8 @@ class Stack(Learner):
     ) -> tuple[Floats, Floats]:
         """Weights (I, S) of each tower, learnt without its fold, and weights (I) learnt from all towers.
 
+        The models behind the other folds have seen this one: weights, a handful of numbers, know it at second hand.
+
         Args:
             locations: What each model says of towers without their fold (I, S, T).
             targets: What was measured.

@@ -18,6 +18,7 @@ from ch4grid.models.tabular import Ridge
 from ch4grid.models.zoo import best_of
 
 HEAVY = ("torch", "sklearn", "lightgbm", "xgboost", "quantile_forest", "econml", "tigramite")
+RECIPES = Path(__file__).parents[2] / "recipes"
 EVERY = zoo(simulated=True)
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Model)
 
@@ -79,14 +80,26 @@ def test_a_stack_holds_no_stack_and_two_models_at_least() -> None:
             Stack.model_validate({"of": wrong})
 
 
-def test_decoding_loads_no_heavy_library() -> None:
-    program = (
-        "import sys\n"
+PROGRAMS = {
+    "a model of a recipe": (
         "from pydantic import TypeAdapter\n"
-        "from ch4grid.models import ModelConfig\n"
-        "TypeAdapter(ModelConfig).validate_python({'architecture': 'stack', 'of': ["
+        "from ch4grid.evaluation import Model\n"
+        "TypeAdapter(Model).validate_python({'architecture': 'stack', 'of': ["
         "{'architecture': 'ctgat'}, {'architecture': 'lstm'}, {'architecture': 'extra-trees'}]})\n"
-        f"sys.stdout.write(str([m for m in {HEAVY} if m in sys.modules]))"
+    ),
+    "a benchmark": (
+        "from pathlib import Path\n"
+        "from ch4grid import benchmarking\n"
+        f"recipe, _ = benchmarking.load(Path({str(RECIPES / 'benchmark-twin.yaml')!r}))\n"
+        "benchmarking.named_models(recipe, [])\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("decoded", PROGRAMS)
+def test_decoding_loads_no_heavy_library(decoded: str) -> None:
+    program = PROGRAMS[decoded] + (
+        f"import sys\nsys.stdout.write(str([m for m in {HEAVY} if m in sys.modules]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

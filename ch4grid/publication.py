@@ -102,9 +102,8 @@ def publish_model(
     record = catalog.ModelRecord(
         id=identifier,
         title=f"{checkpoint.architecture} for {recipe.gas_row.formula}, {recipe.product}",
-        description=(
-            "Causal temporal graph attention network: an ensemble fitted to measured tower fluxes under a discovered "
-            "causal graph. " + recipe.summary
+        description=" ".join(
+            text for text in (_described(checkpoint), recipe.choice, recipe.summary) if text
         ),
         architecture=checkpoint.architecture,
         gas=recipe.gas,
@@ -119,6 +118,20 @@ def publish_model(
     with catalog.lock(workspace.catalog):
         catalog.publish_model(workspace.catalog, record)
     return identifier
+
+
+def _described(checkpoint: "Checkpoint") -> str:
+    """What kind of model it is, in a sentence."""
+    if checkpoint.architecture == "ctgat":
+        return (
+            "Causal temporal graph attention network: an ensemble fitted to measured tower fluxes under a discovered "
+            "causal graph."
+        )
+    if checkpoint.parts:
+        parts = zip(checkpoint.weights, checkpoint.parts, strict=True)
+        told = ", ".join(f"{part.architecture} {weight:.2f}" for weight, part in parts)
+        return f"Weighted mean of models fitted to measured tower fluxes: {told}."
+    return f"Ensemble of {checkpoint.architecture} models fitted to measured tower fluxes."
 
 
 def publish_years(
@@ -272,6 +285,7 @@ def _page(
         change=_change(recipe, product, store, checkpoint),
         provenance={
             "model": f"{record.model}, checkpoint {checkpoint.digest[:16]}",
+            **({"choice of the model": recipe.choice} if recipe.choice else {}),
             "inputs": ", ".join(record.inputs) or "files named in the recipe",
             "software": ", ".join(f"{k} {v}" for k, v in record.software.items()),
         },

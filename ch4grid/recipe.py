@@ -219,6 +219,11 @@ class Recipe(Section):
         return self.model if isinstance(self.model, Learner) else None
 
     @property
+    def choice(self) -> str:
+        """Why the model is the one it is, in a sentence; empty where the recipe names it."""
+        return self.model.reason + "." if isinstance(self.model, ModelBest) else ""
+
+    @property
     def members(self) -> int:
         """Ensemble members: those that CT-GAT's settings name, else those of the training."""
         if isinstance(self.learner, CTGATConfig):

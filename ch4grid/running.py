@@ -39,6 +39,7 @@ class Outcome:
     revised: tuple[str, ...]
     difference: tuple[dict[str, Any], ...] | None = None
     scenario: tuple[str, ...] = ()
+    choice: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The outcome as JSON values."""
@@ -55,12 +56,14 @@ class Outcome:
             if self.difference is None
             else list(self.difference),
             "left_out": list(self.scenario),
+            "choice_of_model": self.choice,
         }
 
     def in_words(self) -> str:
         """The outcome as lines for people."""
         done = f"made {_listed(self.made)}" if self.made else "nothing to do"
         lines = [f"{done}: {self.reason}"]
+        lines += [f"model: {self.choice}"] if self.choice else []
         lines += [
             f"{year}: {t[1]:.1f} Tg ({t[0]:.1f} to {t[2]:.1f})" for year, t in self.totals.items()
         ]
@@ -383,6 +386,7 @@ def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan, revised: tuple[st
         revised=revised,
         difference=difference,
         scenario=told,
+        choice=recipe.choice,
     )
 
 

@@ -48,7 +48,8 @@ class WideSeries(BaseModel):
         """Monthly means (month, tower in upper case) in the units of the vocabulary, NaN where nothing was seen.
 
         Raises:
-            InputError: The file is missing, a date cannot be read, or many values are none that the variable can have.
+            InputError: The file is missing, a date cannot be read, a date or a tower stands twice, or many values are
+                none that the variable can have.
         """
         path = workspace.matches(self.path)[0]
         table = read_csv(path)
@@ -63,9 +64,26 @@ class WideSeries(BaseModel):
                 found=str(error)[:120],
             ) from error
         table.columns = table.columns.str.strip().str.upper()
+        _once(table, path)
         factor, offset = FACTORS[self.units]
         values = table.apply(pd.to_numeric, errors="coerce") * factor + offset
         return _by_month(_plausible(values.sort_index(), variable, path), self.days)
+
+
+def _once(table: pd.DataFrame, path: Path) -> None:
+    """Refuse a row without a date, and a date or a tower that stands twice.
+
+    Raises:
+        InputError: There is one.
+    """
+    if table.index.hasnans:
+        raise InputError("a date is missing", where=path, expected="a date in every row")
+    twice = [
+        *(f"{date:%Y-%m-%d}" for date in table.index[table.index.duplicated()]),
+        *table.columns[table.columns.duplicated()],
+    ]
+    if twice:
+        raise InputError("a date or a tower stands twice", where=path, found=twice[0])
 
 
 def _plausible(values: pd.DataFrame, variable: str, path: Path) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ch4grid import __version__
 from ch4grid.errors import Ch4gridError, InputError, RunError
@@ -24,6 +24,8 @@ logger = logging.getLogger("ch4grid.cli")
 
 # Exit code with which typer answers Ctrl-C.
 INTERRUPTED = 130
+# Columns of a table that goes to a file or another program.
+FILE_WIDTH = 200
 STOPPED = RunError("stopped by the user", fix="What was published stays; a rerun goes on")
 
 app = typer.Typer(
@@ -458,12 +460,16 @@ def _say(text: str) -> None:
 
 
 def _say_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    table = Table(*columns)
+    # folded in a narrow terminal, never cut: a cut name is no name
+    table = Table(*(Column(c, overflow="fold") for c in columns))
     for row in rows:
         table.add_row(
             *(f"{v:.3f}" if isinstance(v := row.get(c), float) else str(v) for c in columns)
         )
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    console.print(table)
 
 
 if __name__ == "__main__":

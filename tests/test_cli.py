@@ -302,6 +302,18 @@ EARLY = {
         USAGE,
         "--split: unknown split",
     ),
+    "an unknown model": (
+        nothing,
+        ("benchmark", "small.yaml", "--data", "data", "--models", "ridge,lsmt"),
+        USAGE,
+        "models: unknown model",
+    ),
+    "a benchmark on an unknown cluster": (
+        nothing,
+        ("benchmark", "small.yaml", "--data", "data", "--cluster", "moon"),
+        USAGE,
+        "Found moon.",
+    ),
     "training for an unknown cluster": (
         nothing,
         ("train", "small.yaml", "--data", "data", "--cluster", "moon"),

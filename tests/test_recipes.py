@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ch4grid import benchmarking
 from ch4grid.errors import RecipeError
 from ch4grid.planning import plan
 from ch4grid.recipe import ModelFile, Recipe, load, schema
@@ -21,10 +22,37 @@ def changed(tmp_path: Path, change: dict[str, object], drop: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.name)
+BENCHMARKS = sorted(RECIPES.glob("benchmark-*.yaml"))
+PRODUCTS = sorted(set(RECIPES.glob("*.yaml")) - set(BENCHMARKS))
+
+
+@pytest.mark.parametrize("path", PRODUCTS, ids=lambda p: p.name)
 def test_every_recipe_decodes_and_its_resolved_form_decodes_to_the_same(path: Path) -> None:
     recipe = load(path)
     assert Recipe.model_validate_json(json.dumps(recipe.resolved())) == recipe
+    assert not benchmarking.is_benchmark(path)
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda p: p.name)
+def test_every_benchmark_decodes_and_names_models_that_there_are(path: Path) -> None:
+    assert benchmarking.is_benchmark(path)
+    recipe, product = benchmarking.load(path)
+    assert recipe.benchmark == path.stem.removeprefix("benchmark-")
+    assert (product is None) == (recipe.product is None)
+    document = json.dumps(recipe.resolved())
+    assert benchmarking.BenchmarkRecipe.model_validate_json(document) == recipe
+    named = benchmarking.named_models(recipe, [])
+    assert recipe.reference in named
+    for section in recipe.splits:
+        assert set(section.models) <= set(named)
+    assert "loco" in {section.split for section in recipe.splits}
+
+
+@pytest.mark.parametrize("path", PRODUCTS, ids=lambda p: p.name)
+def test_every_product_recipe_with_towers_is_a_benchmark_too(path: Path) -> None:
+    recipe, product = benchmarking.load(path)
+    assert product == load(path)
+    assert recipe.product == path.name
 
 
 def test_an_unknown_key_is_named_with_its_path_and_the_nearest_known_key(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from ch4grid.cluster import open_workers
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.evaluation import KINDS
 from ch4grid.graph import CausalGraph
+from ch4grid.models.config import CTGATConfig
+from ch4grid.models.learner import Learner
 from ch4grid.models.stacking import Stack
 from ch4grid.models.tabular import KNN, CausalParents, Climatology, Ridge
 from ch4grid.progress import silent
@@ -269,6 +271,23 @@ def test_graphs_are_discovered_without_what_is_held_out_and_kept(
         mine = [s for s in seen if s <= set(map(str, job.training.samples["site"].values))]
         assert len(mine) == 3
         assert all({home[name] for name in sites}.isdisjoint(held) for sites in mine)
+
+
+def test_networks_under_the_graph_and_their_controls_run_on_the_same_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovering, "discover", known_graph)
+    quick = {"members": 2, "width": 2, "heads": 1, "steps": 3}
+    models: dict[str, Learner] = {
+        name: CTGATConfig.model_validate(quick | lacking)
+        for name, lacking in (("ctgat", {}), ("ctgat-random-dag", {"randomise_graph": True}))
+    }
+    splits = [{"split": "loco", "groups": 2, "nested": False}]
+    found, _ = run(tmp_path, planted.jobs(tmp_path, models, splits=splits))
+    assert np.isfinite(found["predicted"]).all()
+    assert found.groupby("model")["predicted_asinh"].std().min() > 0.1
+    one, other = (found.loc[found["model"] == n, "predicted"].to_numpy() for n in models)
+    assert not np.allclose(one, other)
 
 
 def test_a_kept_graph_is_read_as_it_was_written(

@@ -375,6 +375,13 @@ def _training(
     )
 
 
+def _transfers(learner: Learner) -> bool:
+    """Whether simulated sites are a part of what a model learns from."""
+    if isinstance(learner, Stack):
+        return any(isinstance(base, Transfer) for base in learner.of)
+    return isinstance(learner, Transfer)
+
+
 def _path(
     folder: Path,
     recipe: BenchmarkRecipe,
@@ -392,7 +399,7 @@ def _path(
         recipe.tuning.model_dump(mode="json"),
         recipe.discovery.model_dump(mode="json") if learner.needs_graph else None,
         recipe.simulation.model_dump(mode="json")
-        if recipe.simulation and isinstance(learner, Transfer)
+        if recipe.simulation and _transfers(learner)
         else None,
         recipe.seed,
     ]

@@ -32,16 +32,16 @@ CLASSIFICATIONS = ("Bog", "Fen", "Rice", "Salt marsh")
 
 @dataclass
 class Loop:
-    """Workers that do batches of jobs one after the other, and remember the files made."""
+    """Workers that do things one after the other, and remember the files of jobs that were done."""
 
     done: list[Path] = field(default_factory=list)
 
     def map(self, stage: str, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """Results in order."""
         found = []
-        for batch in items:
-            found.append(function(batch))
-            self.done += [job.path for job in batch]
+        for item in items:
+            found.append(function(item))
+            self.done += [job.path for job in item] if isinstance(item, list) else []
         return found
 
 

@@ -28,7 +28,7 @@ def results(
     reference: str = "climatology",
     **changes: Any,
 ) -> Results:
-    sections = [{"split": kind, "groups": 3 if kind != "temporal" else None} for kind in splits]
+    sections = [{"split": kind, "groups": 3, "nested": False} for kind in splits]
     work = planted.jobs(folder, models, splits=sections, **changes)
     frame = harness.run(work, planted.Loop().map, folder)
     return score(frame, models, reference=reference, seed=0)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from ch4grid.models.config import CTGATConfig
 from ch4grid.models.learner import Learner
 from ch4grid.models.stacking import Stack
 from ch4grid.models.tabular import KNN, CausalParents, Climatology, Ridge
+from ch4grid.models.transfer.config import Transfer
 from ch4grid.progress import silent
 
 GAS = planted.GAS
@@ -82,8 +84,8 @@ def test_a_month_that_is_scored_is_hidden_in_training_and_in_discovery(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_split_is_scored(tmp_path: Path, kind: str) -> None:
-    work = planted.jobs(tmp_path, {"climatology": Climatology()}, splits=[{"split": kind}])
-    found, _ = run(tmp_path, work)
+    splits = [{"split": kind, "nested": False}]
+    found, _ = run(tmp_path, planted.jobs(tmp_path, {"climatology": Climatology()}, splits=splits))
     timed = found.assign(fit_seconds=0.0, predict_seconds=0.0)
     (row,) = score(timed, planted.MODELS, reference="ridge", seed=0).rows
     assert row["split"] == kind
@@ -153,11 +155,24 @@ def test_a_run_goes_on_and_makes_what_is_missing_only(tmp_path: Path) -> None:
     assert run(tmp_path, planted.jobs(tmp_path))[1] == []
 
 
-CHANGES = {
-    "the settings of a model": {"models": {"ridge": Ridge(alpha=7.0)}},
+TWIN = {"source": "twin-laboratory", "seed": 1, "towers": 4, "period": [2000, 2003]}
+SIMULATION = {"sites": [TWIN], "period": [2001, 2003]}
+CHANGES: dict[str, dict[str, Any]] = {
+    "the settings of a model": {"after": Ridge(alpha=7.0)},
     "how settings are chosen": {"tuning": {"candidates": 2, "groups": 2}},
     "the groups that make intervals": {"tuning": {"candidates": 1, "groups": 3}},
-    "discovery": {"discovery": {"settings": {"bootstraps": 3, "driver_bootstraps": 1}}},
+    "discovery, of a model that needs it": {
+        "model": CausalParents(),
+        "discovery": {"settings": {"bootstraps": 3, "driver_bootstraps": 1}},
+    },
+    "simulated sites, of a model that learns from them": {
+        "model": Transfer(),
+        "simulation": SIMULATION,
+    },
+    "simulated sites, of a stack of such models": {
+        "model": Stack(of=(Transfer(), Climatology())),
+        "simulation": SIMULATION,
+    },
     "the seed": {"seed": 4},
     "the folds": {"splits": [{"split": "loco", "groups": 4}]},
     "a measured value": {"data": "flux"},
@@ -168,18 +183,31 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_changes_a_result_makes_new_files(tmp_path: Path, change: str) -> None:
     changes = dict(CHANGES[change])
-    models = changes.pop("models", {"ridge": Ridge()})
+    model = changes.pop("model", Ridge())
+    after = changes.pop("after", model)
     data = planted.towers().copy(deep=True)
     if name := {"flux": GAS.flux, "tas": "tas"}.get(changes.pop("data", "")):
         data[name].values[3, 20] = data[name].values[3, 20] * 1.01 + 1e-12
-    before = {job.path for job in planted.jobs(tmp_path, {"ridge": Ridge()})}
-    after = {job.path for job in planted.jobs(tmp_path, models, data, **changes)}
-    assert not before & after
+    paths = [
+        {job.path for job in work}
+        for work in (
+            planted.jobs(tmp_path, {"m": model}),
+            planted.jobs(tmp_path, {"m": after}, data, **changes),
+        )
+    ]
+    assert not paths[0] & paths[1]
 
 
 def test_what_changes_no_result_keeps_the_files(tmp_path: Path) -> None:
     before = [job.path for job in planted.jobs(tmp_path)]
-    again = planted.jobs(tmp_path, title="Other words", reference="ridge", summary="More.")
+    again = planted.jobs(
+        tmp_path,
+        title="Other words",
+        reference="ridge",
+        summary="More.",
+        simulation=SIMULATION,
+        discovery={"settings": {"bootstraps": 3}},
+    )
     assert before == [job.path for job in again]
 
 

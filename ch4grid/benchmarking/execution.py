@@ -1,7 +1,7 @@
 """A benchmark from its recipe to its files: predictions, scores, tables and a page, resumed where a run was cut off."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ch4grid.evaluation import KINDS, zoo
 from ch4grid.models.learner import Learner, TrainingSet
 from ch4grid.models.transfer.config import Transfer
 from ch4grid.recipe import Recipe
-from ch4grid.stores import Workspace, write_atomic, write_json
+from ch4grid.stores import Workspace, exclusive, write_atomic, write_json
 
 # What `--quick` does: groups of clusters instead of each one, one fit each, and these models unless others are named.
 QUICK_GROUPS = 3
@@ -68,7 +68,7 @@ def benchmark(
     Args:
         recipe: The benchmark.
         product: The product recipe that it rests on, if any.
-        workspace: Its folders; results go to `<output>/benchmarks/<name>`.
+        workspace: Its folders; results go to `<output>/benchmarks/<name>`. Of two runs at once the second waits.
         workers: Where fits run.
         models: Names of models; those of the recipe when empty.
         splits: Kinds of splits; those of the recipe when empty.
@@ -93,7 +93,8 @@ def benchmark(
         work = harness.holdout_jobs(recipe, experiment, named, test, folder)
     else:
         work = harness.jobs(recipe, experiment, named, sections, folder)
-    predictions = harness.run(work, workers.map, folder)
+    with exclusive(folder / ".lock"):
+        predictions = harness.run(work, workers.map, folder)
     found = score(predictions, named, reference=recipe.reference, seed=recipe.seed)
     distance: dict[str, float] = {}
     if HEADLINE in set(predictions["split"]) and not quick:
@@ -101,9 +102,27 @@ def benchmark(
     tables = further(found, recipe.gas_row, distance)
     if distance:
         tables |= _diagnosed(recipe, experiment, found)
-    where = folder / (harness.HOLDOUT if holdout is not None else "quick" if quick else "results")
+    where = folder / _place(recipe, named, sections, holdout=holdout, quick=quick)
     _write(where, recipe, found, tables, experiment.inputs, command)
     return Benchmarked(found, where)
+
+
+def _place(
+    recipe: BenchmarkRecipe,
+    named: Mapping[str, Learner],
+    sections: Sequence[SplitSection],
+    *,
+    holdout: Path | None,
+    quick: bool,
+) -> str:
+    """Name of the folder of results; a run of some models or splits takes no place from that of all of them."""
+    if holdout is not None:
+        return harness.HOLDOUT
+    if quick:
+        return "quick"
+    every = {n for s in recipe.splits for n in s.models or named_models(recipe, ())}
+    whole = {s.split for s in recipe.splits} <= {s.split for s in sections}
+    return "results" if whole and every <= set(named) else "selected"
 
 
 def _diagnosed(recipe: BenchmarkRecipe, experiment: Experiment, found: Results) -> Tables:

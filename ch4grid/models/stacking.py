@@ -53,6 +53,9 @@ class Stack(Learner):
         """The stack of a training set, its weights from groups of its clusters left out in turn."""
         clusters = training.samples["cluster"].values.astype(np.int64)
         codes = class_codes(training.samples)
+        if len(np.unique(clusters)) < FOLDS:  # nothing to learn weights from
+            equal = (1 / len(self.of),) * len(self.of)
+            return StackedRegressor(tuple(base.fit(training) for base in self.of), equal)
         fold = grouped_folds(clusters, FOLDS, training.seed, ecosystem=codes)
         return self.learn(training, fold)[1]
 

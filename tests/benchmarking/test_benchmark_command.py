@@ -50,7 +50,7 @@ def command(
     return run
 
 
-def rows(folder: Path, part: str = "results") -> list[dict[str, Any]]:
+def rows(folder: Path, part: str = "selected") -> list[dict[str, Any]]:
     path = folder / "products" / "benchmarks" / "planted" / part / "results.json"
     found: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
     return found
@@ -68,7 +68,7 @@ def test_models_are_scored_printed_and_written(command: Command, folder: Path) -
         ("ridge", "loco"),
     ]
     assert all(set(row) >= planted.CONTRACT for row in found)
-    text = (folder / "products/benchmarks/planted/results/results.md").read_text()
+    text = (folder / "products/benchmarks/planted/selected/results.md").read_text()
     again = "ch4grid benchmark recipes/planted.yaml --data FOLDER --models climatology,ridge"
     assert f"    {again}\n" in text
 
@@ -85,7 +85,7 @@ def test_without_names_the_models_of_the_recipe_are_run(command: Command, folder
     write(folder, "own.yaml", models={"mine": {"architecture": "ridge", "alpha": 5.0}})
     said = command("benchmark", "own.yaml", *BENCHMARK[2:])
     assert (said.code, said.err) == (DONE, "")
-    assert [(r["model"], r["settings"]["alpha"]) for r in rows(folder)] == [("mine", 5.0)]
+    assert [(r["model"], r["settings"]["alpha"]) for r in rows(folder, "results")] == [("mine", 5.0)]
 
 
 def test_a_quick_look_leaves_groups_out(command: Command, folder: Path) -> None:

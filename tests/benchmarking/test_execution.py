@@ -39,7 +39,7 @@ def done(workspace: Workspace) -> Benchmarked:
 
 def test_all_files_are_written_and_tell_the_same(done: Benchmarked) -> None:
     assert {path.name for path in done.folder.iterdir()} == FILES
-    assert done.folder.parts[-3:] == ("benchmarks", "planted", "results")
+    assert done.folder.parts[-3:] == ("benchmarks", "planted", "selected")
     told = json.loads((done.folder / "results.json").read_text())
     assert told["rows"] == done.rows
     assert told["recipe"] == planted.recipe().resolved()

@@ -33,7 +33,7 @@ from ch4grid.models.transfer.config import Technique, Transfer
 # What a benchmark may name: all that a product may, and the causal forest, which makes no product.
 Model = Annotated[ModelConfig | CausalForest, Field(discriminator="architecture")]
 
-# Networks under the graph, and what each of them lacks.
+# Networks under the graph, what each of them lacks, and what was tried to make them better.
 GRAPH_MODELS: dict[str, CTGATConfig] = {
     name: CTGATConfig.model_validate({"members": 1, "steps": 80, "season": True} | lacking)
     for name, lacking in (
@@ -43,6 +43,10 @@ GRAPH_MODELS: dict[str, CTGATConfig] = {
         ("ctgat-hard-mask", {"use_prior": False}),
         ("ctgat-no-towers", {"towers": False}),
         ("ctgat-no-magnitude", {"magnitude": False}),
+        ("ctgat-no-season", {"season": False}),
+        ("ctgat-strict", {"dropout": 0.4, "weight_decay": 0.1}),
+        ("ctgat-narrow", {"width": 4, "dropout": 0.3, "weight_decay": 0.1}),
+        ("ctgat-ensemble", {"members": 4}),
     )
 }
 # Steps of networks that a benchmark fits some hundred times.

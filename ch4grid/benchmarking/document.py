@@ -237,7 +237,7 @@ def _tested(found: Results) -> str:
         return told
     one = row.iloc[0]
     return (
-        f"{best} less {found.reference}: {one['difference']:+.3f} ({one['lower']:+.3f} to {one['upper']:+.3f}), "
+        f"paired over clusters, {best} less {found.reference}: {one['difference']:+.3f} ({one['lower']:+.3f} to {one['upper']:+.3f}), "
         f"p {one['p']:.3f}, corrected {one['p_holm']:.3f}; {told}"
     )
 

@@ -93,7 +93,7 @@ def reason(rows: list[Row], split: str = HEADLINE) -> str:
     others = [r for r in rows if r["split"] == split and r is not best and r[DECIDING] is not None]
     place = "on towers left out by cluster" if split == HEADLINE else f"under split {split}"
     told = (
-        f"{best['model']} has the highest efficiency in asinh space {place}: "
+        f"the highest efficiency in asinh space {place} is that of {best['model']}, "
         f"{best[DECIDING]:.3f}{_range(best)}"
     )
     if not others:

@@ -17,6 +17,7 @@ Tables = dict[str, pd.DataFrame]
 
 GRAPH = "ctgat"
 SCRATCH = "transfer-scratch"
+FOREST, CAUSES = "random-forest", "causal-parents-rf"
 QUANTILE_FOREST = "quantile-forest"
 METHODS: tuple[tuple[str, Method], ...] = (
     ("months of a class, clusters count as one", "class"),
@@ -36,6 +37,7 @@ def further(found: Results, gas: Gas, distance: dict[str, float]) -> Tables:
     """
     tables = {
         "CT-GAT against what it lacks": against(found, GRAPH, f"{GRAPH}-"),
+        "A forest on the causes against one on all drivers": against(found, FOREST, CAUSES),
         "Transfer from simulated towers against training from scratch": against(
             found, SCRATCH, "transfer-"
         ),

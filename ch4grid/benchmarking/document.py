@@ -236,8 +236,9 @@ def _tested(found: Results) -> str:
     if not len(row):
         return told
     one = row.iloc[0]
+    bounds = f"{one['lower']:+.3f} to {one['upper']:+.3f}"
     return (
-        f"paired over clusters, {best} less {found.reference}: {one['difference']:+.3f} ({one['lower']:+.3f} to {one['upper']:+.3f}), "
+        f"paired over clusters, {best} less {found.reference}: {one['difference']:+.3f} ({bounds}), "
         f"p {one['p']:.3f}, corrected {one['p_holm']:.3f}; {told}"
     )
 

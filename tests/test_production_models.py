@@ -76,3 +76,13 @@ def test_a_fold_is_discovered_without_its_clusters() -> None:
     everyone = set(towers()["site"].values.tolist())
     assert seen[0] == everyone
     assert all(len(part) < len(everyone) for part in seen[1:])
+
+
+def test_locations_stay_within_what_the_class_has_shown() -> None:
+    found = _fitted(Ridge(alpha=0.1))
+    hot = towers().assign(tas=towers()["tas"] + 200.0)
+    location = found.predict(hot)["location"].values
+    assert found.refit is not None
+    codes = towers()["ecosystem"].values.astype(int)
+    assert (location <= found.refit.limits[1, codes, None] + 1e-5).all()
+    assert (location >= found.refit.limits[0, codes, None] - 1e-5).all()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ch4grid.graph import CausalGraph
 from ch4grid.models.learner import Learner, Regressor, TrainingSet, without_flux
+from ch4grid.models.magnitude import flux_limits
 from ch4grid.models.samples import Targets, class_codes
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
@@ -77,10 +78,22 @@ class Refit:
         return [_fitted(self.learner, self.training, m, row) for m, row in tasks]
 
     def laws(self, points: xr.Dataset, wanted: int) -> tuple[Floats, Floats]:
-        """Location and Laplace scale (member, site, month) of the last months at points."""
+        """Location and Laplace scale (member, site, month) of the last months at points.
+
+        The location is held within what the months of the class have shown, as that of CT-GAT is: a line goes on beyond
+        its towers, and the flux is exponential in it.
+        """
         location = np.stack([r.predict(points).location[:, -wanted:] for r in self.regressors])
-        scale = self.scale[class_codes(points)][None, :, None]
-        return location, np.broadcast_to(scale, location.shape)
+        codes = class_codes(points)
+        low, high = self.limits[:, codes, None]
+        scale = np.broadcast_to(self.scale[codes][None, :, None], location.shape)
+        return np.clip(location, low, high), scale
+
+    @cached_property
+    def limits(self) -> Floats:
+        """Lowest and highest location (2, class) that the months of each class have shown."""
+        codes, targets = class_codes(self.training.samples), self.training.targets
+        return flux_limits(targets, codes, np.ones(len(codes))).astype(np.float64)
 
     def arrays(self) -> Arrays:
         """What is numbers: towers, draws and scales."""

@@ -35,6 +35,7 @@ from ch4grid.models.learner import NEIGHBOURHOOD_KM, Floats, Indices, Law, Learn
 from ch4grid.models.magnitude import flux_limits
 from ch4grid.models.samples import Points, Scaler, Singles, Targets, predictor_names
 from ch4grid.models.season import season
+from ch4grid.models.weighting import month_weights
 from ch4grid.vocabulary import Gas
 
 if TYPE_CHECKING:
@@ -289,8 +290,6 @@ def split_answers(
     scaler: YearScaler, training: TrainingSet, table: YearTable, random: np.random.Generator
 ) -> tuple[Answers, Answers]:
     """Answers of the towers that a member learns from, and of those it leaves out."""
-    from ch4grid.models.losses import month_weights  # heavy
-
     targets, ecosystem = training.targets, table.points.ecosystem
     out = left_out(training.samples["cluster"].values, ecosystem, random)
     scores = table.folded(scaler.scores(targets))

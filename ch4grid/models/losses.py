@@ -12,7 +12,6 @@ from torch import Tensor
 from ch4grid.models.attention import ParentLists
 from ch4grid.models.config import CTGATConfig
 from ch4grid.models.head import QUANTILES, Prediction
-from ch4grid.models.weighting import month_weights as month_weights
 
 PINBALL = 0.5
 CAUSAL_FIRST, CAUSAL_LAST = 0.1, 0.02

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ch4grid.models.learner import Law, TrainingSet
-from ch4grid.models.losses import month_weights
 from ch4grid.models.samples import Scaler
 from ch4grid.models.transfer.domains import (
     Domain,
@@ -23,6 +22,7 @@ from ch4grid.models.transfer.domains import (
     source_weights,
 )
 from ch4grid.models.transfer.network import Discriminator, Network, reversal_strength
+from ch4grid.models.weighting import month_weights
 
 if TYPE_CHECKING:
     from ch4grid.models.transfer.config import Transfer

@@ -17,7 +17,7 @@ def page(
 ) -> str:
     """The HTML of a benchmark, without any outside request."""
     split = main_split(found)
-    comparisons = found.comparisons
+    comparisons, why = found.comparisons, reason(found.rows, split)
     comparisons.attrs["reference"] = found.reference
     return benchmark_page(
         title=recipe.title,
@@ -28,7 +28,7 @@ def page(
         extras=_extras(best_frame(found)) | (tables or {}),
         command=command,
         winner=str(winner(found.rows, split)["model"]),
-        reason=reason(found.rows, split),
+        reason=why[0].upper() + why[1:],
         reading=reading(found),
     )
 

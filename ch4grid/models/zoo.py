@@ -9,6 +9,7 @@ from ch4grid.errors import RecipeError
 from ch4grid.models.learner import Learner
 from ch4grid.models.stacking import Stack
 from ch4grid.models.standalone import Standalone
+from ch4grid.models.transfer.config import Transfer
 
 ModelConfig = Annotated[Standalone | Stack, Field(discriminator="architecture")]
 
@@ -55,9 +56,13 @@ def best_of(rows: list[dict[str, Any]], among: tuple[str, ...], table: Path) -> 
 
 
 def settings_of(row: dict[str, Any]) -> Learner | None:
-    """The settings in a row of a benchmark; None for a model that makes no product."""
+    """The settings in a row of a benchmark; None for a model that makes no product.
+
+    A model that transfers from simulated sites makes none yet: a product recipe has no simulation to give it.
+    """
     try:
         found: Learner = TypeAdapter(ModelConfig).validate_python(row.get("settings"), strict=False)
     except ValidationError:
         return None
-    return found
+    models = found.of if isinstance(found, Stack) else (found,)
+    return None if any(isinstance(model, Transfer) for model in models) else found

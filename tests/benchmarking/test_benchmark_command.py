@@ -85,7 +85,9 @@ def test_without_names_the_models_of_the_recipe_are_run(command: Command, folder
     write(folder, "own.yaml", models={"mine": {"architecture": "ridge", "alpha": 5.0}})
     said = command("benchmark", "own.yaml", *BENCHMARK[2:])
     assert (said.code, said.err) == (DONE, "")
-    assert [(r["model"], r["settings"]["alpha"]) for r in rows(folder, "results")] == [("mine", 5.0)]
+    assert [(r["model"], r["settings"]["alpha"]) for r in rows(folder, "results")] == [
+        ("mine", 5.0)
+    ]
 
 
 def test_a_quick_look_leaves_groups_out(command: Command, folder: Path) -> None:

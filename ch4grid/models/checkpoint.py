@@ -4,7 +4,6 @@
 graph, calibration, skill, provenance) and the hash of the first. The JSON is written last: where it is, all is.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,9 +20,17 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
-from ch4grid.errors import InputError
 from ch4grid.graph import CausalGraph
 from ch4grid.models.attention import ParentLists
+from ch4grid.models.checkpoint_files import (
+    ARRAYS,
+    DOCUMENT,
+    FORMAT,
+    damaged,
+    document_of,
+    read,
+    sha256,
+)
 from ch4grid.models.config import CTGATConfig
 from ch4grid.models.ctgat import CTGAT, bank_table, groups_of, parent_lists, season_of
 from ch4grid.models.fitting import Member, settled
@@ -46,9 +53,6 @@ from ch4grid.stores import sweep_partial, write_atomic
 from ch4grid.structure import StructuralModel
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
-FORMAT = "ch4grid-checkpoint-1"
-ARRAYS = "model.safetensors"
-DOCUMENT = "checkpoint.json"
 # Location, scale and quantiles.
 LAW = 2 + len(QUANTILES)
 BANK = ("dynamic", "static", "latitude", "longitude", "ecosystem", "month")
@@ -118,7 +122,7 @@ class Checkpoint:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the document, which holds that of the arrays."""
-        return _sha256(self._files[DOCUMENT])
+        return sha256(self._files[DOCUMENT])
 
     def save(self, folder: Path) -> None:
         """Write both files, the document last; what a killed writer left there goes first.
@@ -137,16 +141,16 @@ class Checkpoint:
         Raises:
             InputError: A file is missing, damaged or of another format.
         """
-        content = _read(folder)
-        document = _document(content[DOCUMENT], folder)
-        if _sha256(content[ARRAYS]) != document["arrays_sha256"]:
-            raise _damaged(
+        content = read(folder)
+        document = document_of(content[DOCUMENT], folder)
+        if sha256(content[ARRAYS]) != document["arrays_sha256"]:
+            raise damaged(
                 folder / ARRAYS, f"sha256 {document['arrays_sha256'][:16]}", "other bytes"
             )
         try:
             return _decode(document, load_arrays(content[ARRAYS]))
         except (KeyError, TypeError, ValueError, SafetensorError) as error:
-            raise _damaged(folder, "a checkpoint of this version", str(error)) from error
+            raise damaged(folder, "a checkpoint of this version", str(error)) from error
 
     def predict(
         self, points: xr.Dataset, *, device: str = "cpu", batch: int = 64, last: int | None = None
@@ -299,7 +303,7 @@ class Checkpoint:
     @cached_property
     def _files(self) -> dict[str, bytes]:
         arrays = save_arrays(_arrays(self))
-        document = {"format": FORMAT, "arrays_sha256": _sha256(arrays)} | self._document()
+        document = {"format": FORMAT, "arrays_sha256": sha256(arrays)} | self._document()
         text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False)
         return {ARRAYS: arrays, DOCUMENT: (text + "\n").encode()}
 
@@ -429,44 +433,3 @@ def laplace_laws(location: NDArray[np.float64], scale: NDArray[np.float64]) -> S
 
 def _structure(document: dict[str, Any] | None) -> StructuralModel | None:
     return None if document is None else StructuralModel.from_json(json.dumps(document))
-
-
-def _read(folder: Path) -> dict[str, bytes]:
-    content = {}
-    for name in (ARRAYS, DOCUMENT):
-        try:
-            content[name] = (folder / name).read_bytes()
-        except OSError as error:
-            raise InputError(
-                "this is no checkpoint",
-                where=folder,
-                expected=f"the files {ARRAYS} and {DOCUMENT}",
-                found=f"no readable {name} ({error.strerror})",
-                fix="Name the folder of a checkpoint, or train one with 'ch4grid train'",
-            ) from error
-    return content
-
-
-def _document(content: bytes, folder: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise _damaged(folder / DOCUMENT, "JSON", str(error)) from error
-    found = document.get("format") if isinstance(document, dict) else type(document).__name__
-    if found != FORMAT:
-        raise _damaged(folder / DOCUMENT, f"format {FORMAT}", f"{found!r}")
-    return dict(document)
-
-
-def _damaged(where: Path, expected: str, found: str) -> InputError:
-    return InputError(
-        "the checkpoint is damaged or of another version",
-        where=where,
-        expected=expected,
-        found=found,
-        fix="Copy it again from where it was trained, or train it anew",
-    )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -24,17 +24,11 @@ from ch4grid.models.cham_net import (
     split_answers,
     years_law,
 )
-from ch4grid.models.cham_network import (
-    LOG_SCALE,
-    Rows,
-    Watched,
-    answers_at,
-    optimise,
-)
 from ch4grid.models.learner import Floats, Indices, Law, TrainingSet
 from ch4grid.models.raci import RACI
 from ch4grid.models.samples import Points
 from ch4grid.models.spatial import Places, calendar_mean, distance_km
+from ch4grid.models.year_rows import LOG_SCALE, Rows, Watched, answers_at, optimise
 
 # Years before the target year in a row: 24 months of means, each over twelve months.
 HISTORY = 3

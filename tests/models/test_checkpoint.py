@@ -7,7 +7,7 @@ from planted_model import fitted, towers
 
 from ch4grid.errors import InputError
 from ch4grid.models import Checkpoint
-from ch4grid.models.checkpoint import ARRAYS, DOCUMENT
+from ch4grid.models.checkpoint_files import ARRAYS, DOCUMENT
 
 
 @pytest.fixture

@@ -13,11 +13,17 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
 from ch4grid.errors import InputError
-from ch4grid.sites.stations import Step, by_step, read_csv, read_stations, require, to_sites
+from ch4grid.sites.stations import (
+    Step,
+    by_step,
+    numbers,
+    read_csv,
+    read_stations,
+    require,
+    to_sites,
+)
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import GASES, SECONDS_PER_DAY, VARIABLES, Gas
-
-MISSING = -9999.0
 
 # Time column, its format, code in the file name and steps per day of the two forms of file.
 FORMS = {
@@ -110,7 +116,7 @@ class FluxnetCH4(BaseModel):
         table = read_csv(path)
         require(table, (column, gas.tower_column), path)
         table.index = _times(table[column], form, path)
-        flux = _numbers(table[gas.tower_column], path)
+        flux = numbers(table[gas.tower_column], path)
         flux = flux * gas.kg_per_nmol * gas.tower_unit
         native = pd.DataFrame({"flux": flux} | _drivers(table, per_day, path))
         bins = native.groupby(by_step(native, self.step))
@@ -134,21 +140,11 @@ def _times(stamps: pd.Series, form: str, path: Path) -> pd.DatetimeIndex:
     return times
 
 
-def _numbers(column: pd.Series, path: Path) -> pd.Series:
-    try:
-        values = column.astype(np.float64)
-    except ValueError as error:
-        raise InputError(
-            f"column {column.name} is not numeric", where=path, found=str(error)[:120]
-        ) from error
-    return values.where(np.isfinite(values) & (values > MISSING))
-
-
 def _drivers(table: pd.DataFrame, per_day: int, path: Path) -> dict[str, pd.Series]:
     """Meteorology in our units, measured where it was and gap-filled elsewhere; impossible values are missing."""
     found: dict[str, pd.Series] = {}
     for name, (columns, factor, offset) in DRIVERS.items():
-        present = [_numbers(table[c], path) for c in columns if c in table]
+        present = [numbers(table[c], path) for c in columns if c in table]
         if not present:
             continue
         best = present[0]

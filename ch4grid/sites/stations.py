@@ -22,6 +22,9 @@ Unclassified = Literal["leave-out", "wetland"]
 # Weeks are bins of seven days from this Monday, for all towers and years.
 WEEK_ANCHOR = pd.Timestamp("1970-01-05")
 
+# What the archives write for a missing number.
+MISSING = -9999.0
+
 COLUMNS = ("SITE_ID", "LAT", "LON", "SITE_CLASSIFICATION")
 
 
@@ -111,6 +114,21 @@ def read_stations(path: Path, unclassified: Unclassified = "leave-out") -> dict[
         east = (longitude + 180.0) % 360.0 - 180.0
         stations[name.upper()] = Station(name, latitude, east, ecosystem, kind)
     return stations
+
+
+def numbers(column: pd.Series, path: Path) -> pd.Series:
+    """The column as numbers; what is not finite, and the mark -9999 of the archives, is missing.
+
+    Raises:
+        InputError: It holds words.
+    """
+    try:
+        values = column.astype(np.float64)
+    except ValueError as error:
+        raise InputError(
+            f"column {column.name} is not numeric", where=path, found=str(error)[:120]
+        ) from error
+    return values.where(np.isfinite(values) & (values > MISSING))
 
 
 def by_step(table: pd.DataFrame, step: Step) -> pd.Index:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ch4grid.errors import InputError
 from ch4grid.sites.descriptors import Descriptor, describe
-from ch4grid.sites.stations import Unclassified, read_csv, read_stations, require, to_sites
+from ch4grid.sites.stations import Unclassified, numbers, read_csv, read_stations, require, to_sites
 from ch4grid.sites.wide import WideSeries
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import GASES, VARIABLES, Gas
@@ -106,9 +106,9 @@ class TowerTable(BaseModel):
         asked = [self.flux_column, *self.drivers.values()]
         asked += [self.coverage_column] if self.coverage_column else []
         require(native, ("site_id", "time", *asked), path)
-        flux = _numbers(native, self.flux_column, path)
+        flux = numbers(native[self.flux_column], path)
         coverage = (
-            _numbers(native, self.coverage_column, path).fillna(0.0)
+            numbers(native[self.coverage_column], path).fillna(0.0)
             if self.coverage_column
             else flux.notna().astype(np.float64)
         )
@@ -120,23 +120,13 @@ class TowerTable(BaseModel):
                 "coverage": coverage,
             }
         )
-        return table.assign(**{n: _numbers(native, c, path) for n, c in self.drivers.items()})
+        return table.assign(**{n: numbers(native[c], path) for n, c in self.drivers.items()})
 
 
 def _joined(rows: pd.DataFrame, site: str, wide: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The rows of a tower with what was seen of it from space, on all months of either."""
     seen = {n: table[site] for n, table in wide.items() if site in table}
     return rows.join(pd.DataFrame(seen), how="outer") if seen else rows
-
-
-def _numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    try:
-        values = table[column].astype(np.float64)
-    except ValueError as error:
-        raise InputError(
-            f"column {column} is not numeric", where=path, found=str(error)[:120]
-        ) from error
-    return values.where(np.isfinite(values))
 
 
 def _first_days(time: pd.Series, path: Path) -> pd.Series:

@@ -22,8 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid, great_circle_km
 from ch4grid.sites.clusters import clusters
-from ch4grid.sites.fluxnet_ch4 import DRIVERS, MISSING
-from ch4grid.sites.stations import by_step, read_csv, read_stations, require, to_sites
+from ch4grid.sites.fluxnet_ch4 import DRIVERS
+from ch4grid.sites.stations import by_step, numbers, read_csv, read_stations, require, to_sites
 from ch4grid.sites.xmethanewet_cells import Native, Simulation, Wanted, simulated_samples
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import GASES, VARIABLES, Gas
@@ -151,9 +151,9 @@ class XMethaneWet(BaseModel):
         site = table[self.site_column].astype(str).str.strip().str.upper()
         index = pd.MultiIndex.from_arrays([site, _days(table[self.time_column], path)])
         scale = gas.kg_per_nmol * gas.tower_unit
-        native = {"flux": _numbers(table[gas.tower_column], path) * scale}
+        native = {"flux": numbers(table[gas.tower_column], path) * scale}
         for name, (columns, factor, offset) in DRIVERS.items():
-            present = [_numbers(table[c], path) for c in columns if c in table]
+            present = [numbers(table[c], path) for c in columns if c in table]
             if present:
                 # meteorology, unlike the flux, may be the archive's filled one where nothing was measured
                 best = present[0]
@@ -232,16 +232,6 @@ def _days(column: pd.Series, path: Path) -> pd.DatetimeIndex:
         raise InputError(
             "a day cannot be read", where=path, expected="YYYYMMDD", found=str(error)[:120]
         ) from error
-
-
-def _numbers(column: pd.Series, path: Path) -> pd.Series:
-    try:
-        values = column.astype(np.float64)
-    except ValueError as error:
-        raise InputError(
-            f"column {column.name} is not numeric", where=path, found=str(error)[:120]
-        ) from error
-    return values.where(np.isfinite(values) & (values > MISSING))
 
 
 def _possible(values: pd.Series, name: str) -> pd.Series:

@@ -20,7 +20,7 @@ from ch4grid.ecosystems import wetland_class
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.sites.clusters import clusters
-from ch4grid.sites.fluxnet_ch4 import MISSING
+from ch4grid.sites.stations import MISSING
 from ch4grid.vocabulary import DYNAMIC, ECOSYSTEMS, FLUX_UNITS, VARIABLES, Gas, months
 
 Floats = NDArray[np.float64]

@@ -5,6 +5,7 @@ about, and gives a `Regressor`, which says a `Law` for points. A new model is on
 the union of `models/config.py`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple, Protocol, Self
@@ -112,7 +113,7 @@ class TrainingSet:
         return replace(self, seed=seed, learnt=None)
 
 
-class Learner(BaseModel):
+class Learner(BaseModel, ABC):
     """Settings of a model as a recipe writes them; decoding them loads no heavy library."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -120,9 +121,9 @@ class Learner(BaseModel):
     # Whether `fit` asks the training set for a causal graph.
     needs_graph: ClassVar[bool] = False
 
+    @abstractmethod
     def fit(self, training: TrainingSet) -> Regressor:
         """The model fitted to a training set; the same set gives the same model."""
-        raise NotImplementedError
 
     def candidates(self) -> tuple[Self, ...]:
         """Settings among which held-out clusters of the training choose, these first."""

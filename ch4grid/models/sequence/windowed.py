@@ -4,6 +4,7 @@ It is trained on months drawn from the rows, not on whole rows, so that a step c
 sites. Months before the record do not exist: they are zero, and `present` says so.
 """
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -15,12 +16,13 @@ MEMORY = 24
 CHUNK = 2048
 
 
-class Windowed(nn.Module):
+class Windowed(nn.Module, ABC):
     """Judges months one by one; a subclass says how in `judge`."""
 
     # Months B drawn in a step of training.
     months: ClassVar[int] = 256
 
+    @abstractmethod
     def judge(self, windows: Tensor, present: Tensor, statics: Tensor) -> Tensor:
         """Location and log scale (B, 2) of the last month of windows.
 
@@ -29,7 +31,6 @@ class Windowed(nn.Module):
             present: Whether a month of the window lies in the record (B, M); the last always does.
             statics: Static features (B, F).
         """
-        raise NotImplementedError
 
     def forward(self, inputs: Tensor, statics: Tensor) -> Tensor:
         """Location and log scale (R, T, 2) of every month of inputs (R, T, F_in) at statics (R, F)."""

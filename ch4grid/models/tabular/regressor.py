@@ -4,6 +4,7 @@ A tabular model says which estimator it is and whether it needs standardised col
 no model can see more than another. Rows are the measured months, their weights those of every other model.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -98,6 +99,7 @@ class TabularLearner(Learner):
     # Whether columns are filled and standardised: for models of distances and of penalised coefficients.
     scaled: ClassVar[bool] = False
 
+    @abstractmethod
     def estimator(self, seed: int, columns: int) -> Estimator:
         """The estimator of the library, not yet fitted; heavy imports belong here.
 
@@ -105,11 +107,10 @@ class TabularLearner(Learner):
             seed: Seed below 2^31.
             columns: Number of columns F.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def size(self, estimator: Any) -> int:
         """Number of fitted numbers of a fitted estimator."""
-        raise NotImplementedError
 
     def fit(self, training: TrainingSet) -> Regressor:
         """The estimator fitted to the measured months."""

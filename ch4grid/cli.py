@@ -9,13 +9,13 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from ch4grid import __version__
+from ch4grid.console import say, say_table
 from ch4grid.errors import Ch4gridError, InputError, RunError
 from ch4grid.progress import reporting
 from ch4grid.stores import Workspace, write_atomic
@@ -24,8 +24,6 @@ logger = logging.getLogger("ch4grid.cli")
 
 # Exit code with which typer answers Ctrl-C.
 INTERRUPTED = 130
-# Columns of a table that goes to a file or another program.
-FILE_WIDTH = 200
 STOPPED = RunError("stopped by the user", fix="What was published stays; a rerun goes on")
 
 app = typer.Typer(
@@ -104,7 +102,7 @@ def _root(
 ) -> None:
     logging.getLogger("ch4grid").setLevel(logging.DEBUG if debug else logging.NOTSET)
     if version:
-        _say(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -122,7 +120,7 @@ def plan(
     from ch4grid.recipe import load
 
     made = make_plan(load(recipe), _workspace(data, output), years=year, scenario=scenario)
-    _say(json.dumps(made.as_dict(), indent=2) if as_json else made.in_words())
+    say(json.dumps(made.as_dict(), indent=2) if as_json else made.in_words())
     if made.missing:
         raise InputError(
             f"{len(made.missing)} input(s) are missing",
@@ -158,7 +156,7 @@ def run(
             device=device,
             report=report,
         )
-    _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+    say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
 
 
 @app.command()
@@ -176,7 +174,7 @@ def train(
     loaded = load(recipe)
     with reporting() as report:
         trained = train_recipe(loaded, _workspace(data, output), cluster=cluster, report=report)
-    _say(json.dumps(trained.as_dict(), indent=2) if as_json else trained.in_words())
+    say(json.dumps(trained.as_dict(), indent=2) if as_json else trained.in_words())
 
 
 @app.command()
@@ -217,14 +215,13 @@ def benchmark(
             holdout=holdout,
             quick=quick,
             cluster=cluster,
-            command=_spoken(recipe, models=models, split=split, holdout=holdout, quick=quick),
             report=report,
         )
     if json_file is not None:
         write_atomic(json_file, (json.dumps(done.rows, indent=2) + "\n").encode())
     columns = ("nse", "asinh_nse", "r2", "mae", "rmse", "coverage90", "seconds")
-    _say_table(done.rows, ("model", "split", "n", *columns))
-    _say(f"page     {done.folder / 'index.html'}\ntables   {done.folder}")
+    say_table(done.rows, ("model", "split", "n", *columns))
+    say(f"page     {done.folder / 'index.html'}\ntables   {done.folder}")
 
 
 @app.command()
@@ -256,7 +253,7 @@ def discover(
             cluster=cluster,
             report=report,
         )
-    _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+    say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
     if done.unanswered:
         first = done.unanswered[0]
         raise RunError(
@@ -301,7 +298,7 @@ def attribute(
             cluster=cluster,
             report=report,
         )
-    _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+    say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
 
 
 @app.command()
@@ -325,10 +322,10 @@ def inventory(
             loaded, _workspace(data, output), years=year, offline=offline, report=report
         )
     if as_json:
-        _say(json.dumps(made.as_dict(), indent=2))
+        say(json.dumps(made.as_dict(), indent=2))
     else:
-        _say_table(list(made.table()), ("source", "variable", "size", "held"))
-        _say(made.in_words())
+        say_table(list(made.table()), ("source", "variable", "size", "held"))
+        say(made.in_words())
     if made.lacking:
         first = made.lacking[0]
         raise InputError(
@@ -357,7 +354,7 @@ def fetch(
     loaded = load(recipe)
     with reporting() as report:
         done = fetch_files(loaded, _workspace(data, output), year, dry_run=dry_run, report=report)
-    _say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+    say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
     if done.failed:
         raise RunError(
             f"{len(done.failed)} file(s) could not be fetched",
@@ -373,7 +370,7 @@ def verify(store: Store, as_json: AsJson = False) -> None:
     from ch4grid.running import verify as verify_store
 
     problems = verify_store(store)
-    _say(
+    say(
         json.dumps(problems, indent=2)
         if as_json
         else "\n".join(problems) or f"{store}: every chunk is as the ledger says."
@@ -390,7 +387,7 @@ def browse(
     """Serve the catalog's pages and stores on this machine until stopped."""
     from ch4grid.pages import serve
 
-    serve(catalog, port, started=lambda address: _say(f"{address}  (stop with Ctrl-C)"))
+    serve(catalog, port, started=lambda address: say(f"{address}  (stop with Ctrl-C)"))
 
 
 @catalog_app.command("list")
@@ -400,9 +397,9 @@ def catalog_list(catalog: CatalogDir = Path("products/catalog"), as_json: AsJson
 
     rows = list_catalog(catalog)
     if as_json:
-        _say(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
     else:
-        _say_table(rows, ("kind", "id", "version", "scenarios", "years", "href"))
+        say_table(rows, ("kind", "id", "version", "scenarios", "years", "href"))
 
 
 @catalog_app.command("show")
@@ -413,7 +410,7 @@ def catalog_show(
     """Print one collection or item."""
     from ch4grid.catalog import show
 
-    _say(json.dumps(show(catalog, name), indent=2))
+    say(json.dumps(show(catalog, name), indent=2))
 
 
 @catalog_app.command("validate")
@@ -422,7 +419,7 @@ def catalog_validate(catalog: CatalogDir = Path("products/catalog")) -> None:
     from ch4grid.catalog import validate
 
     problems = validate(catalog)
-    _say(
+    say(
         "\n".join(problems)
         or f"{catalog}: valid, every link resolves, and it agrees with its stores."
     )
@@ -435,15 +432,6 @@ def _names(listed: str) -> list[str]:
     return [name.strip() for name in listed.split(",") if name.strip()]
 
 
-def _spoken(recipe: Path, *, models: str, split: str, holdout: Path | None, quick: bool) -> str:
-    """The command that makes a benchmark again, without the folders of this machine."""
-    words = ["ch4grid benchmark", f"recipes/{recipe.name}", "--data FOLDER"]
-    words += [f"--models {models}"] if models else []
-    words += [f"--split {split}"] if split else []
-    words += ["--holdout FOLDER"] if holdout else []
-    return " ".join([*words, "--quick"] if quick else words)
-
-
 def _workspace(data: Path, output: Path) -> Workspace:
     if not data.is_dir():
         raise InputError(
@@ -453,23 +441,6 @@ def _workspace(data: Path, output: Path) -> Workspace:
             fix="Check the path",
         )
     return Workspace(data=data.absolute(), output=output.absolute())
-
-
-def _say(text: str) -> None:
-    Console(soft_wrap=True, highlight=False, markup=False).print(text)
-
-
-def _say_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    # folded in a narrow terminal, never cut: a cut name is no name
-    table = Table(*(Column(c, overflow="fold") for c in columns))
-    for row in rows:
-        table.add_row(
-            *(f"{v:.3f}" if isinstance(v := row.get(c), float) else str(v) for c in columns)
-        )
-    console = Console()
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -211,7 +211,6 @@ def benchmark(
     holdout: Path | None = None,
     quick: bool = False,
     cluster: str = "local",
-    command: str = "",
     report: Report = silent,
 ) -> "Benchmarked":
     """Score models on towers they have not seen, and write tables, predictions and a page.
@@ -224,7 +223,6 @@ def benchmark(
         holdout: A folder of towers kept back, in the layout of the recipe's own site source.
         quick: Few groups, no tuning, few models.
         cluster: Where fits run, see `cluster.open_workers`.
-        command: Shown in what is written.
         report: Told about progress.
 
     Raises:
@@ -247,7 +245,9 @@ def benchmark(
             splits=splits,
             holdout=holdout,
             quick=quick,
-            command=command,
+            command=benchmarking.spoken(
+                path, models=models, splits=splits, holdout=holdout, quick=quick
+            ),
         )
 
 

@@ -1,7 +1,7 @@
 """Benchmarks: a recipe of models against towers, run so that it can be resumed, scored, tested and written down."""
 
 from ch4grid.benchmarking.execution import Benchmarked, benchmark, named_models, named_sections
-from ch4grid.benchmarking.recipe import BenchmarkRecipe, is_benchmark, load
+from ch4grid.benchmarking.recipe import BenchmarkRecipe, is_benchmark, load, spoken
 from ch4grid.benchmarking.results import Results, winner
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "load",
     "named_models",
     "named_sections",
+    "spoken",
     "winner",
 ]

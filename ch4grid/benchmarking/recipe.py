@@ -1,5 +1,6 @@
 """A benchmark as a recipe: which towers, which predictors, which models, and which months are hidden from them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,22 @@ def load(path: Path) -> tuple[BenchmarkRecipe, Recipe | None]:
         return made, None
     product = load_product(path.parent / made.product)
     return made.model_copy(update={"gas": product.gas}), product
+
+
+def spoken(
+    path: Path,
+    *,
+    models: Sequence[str],
+    splits: Sequence[str],
+    holdout: Path | None,
+    quick: bool,
+) -> str:
+    """The command that makes a benchmark again, without the folders of this machine."""
+    words = ["ch4grid benchmark", f"recipes/{path.name}", "--data FOLDER"]
+    words += [f"--models {','.join(models)}"] if models else []
+    words += [f"--split {','.join(splits)}"] if splits else []
+    words += ["--holdout FOLDER"] if holdout else []
+    return " ".join([*words, "--quick"] if quick else words)
 
 
 def is_benchmark(path: Path) -> bool:

@@ -11,17 +11,25 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ch4grid.pages.benchmark_numbers import (
+    LEVELS,
+    TRANSFORMED,
+    axis_scale,
+    coverage,
+    fluxes,
+    nse,
+    rmse,
+    site_slope,
+)
 from ch4grid.pages.benchmark_plots import (
     Axis,
     Picture,
     Series,
-    Values,
     bars,
     curves,
     dot_rows,
     scatter,
 )
-from ch4grid.pages.colour import Scale
 from ch4grid.pages.figures import figure, percent, tick, words
 
 # The score that decides, and the split that it decides under.
@@ -42,16 +50,13 @@ BY_DISTANCE = ("loso", "loco")
 MAIN_MODELS = 8
 # Skill below this is written at the edge of a plot: how much worse than the mean does not matter.
 FLOOR = -1.0
-# A score of fewer months, and a calibration of fewer clusters, says nothing.
-MIN_MONTHS, MIN_CLUSTERS = 3, 4
+# A calibration of fewer clusters says nothing.
+MIN_CLUSTERS = 4
 # Edges [km] and names of the bins of distance to the nearest training tower.
 EDGES_KM = (0.0, 100.0, 300.0, 1000.0, 3000.0, np.inf)
 DISTANCES = ("under 100 km", "100 to 300 km", "300 to 1000 km", "1000 to 3000 km", "over 3000 km")
-# Nominal levels of central intervals [%]: level 90 lies between the quantiles 5 and 95.
-LEVELS = tuple(range(10, 100, 10))
 DECILES = tuple(f"q{percent:02d}" for percent in LEVELS)
 QUANTILES = tuple(f"q{percent:02d}" for percent in range(5, 100, 5))
-TRANSFORMED = ("measured_asinh", "predicted_asinh")
 NUMBERS = ("measured", *TRANSFORMED, "distance_km", *QUANTILES)
 COLUMNS = ("model", "split", "site", "time", "cluster", "ecosystem", *NUMBERS)
 SKILL = "efficiency (NSE) in asinh space, 1 is perfect"
@@ -228,7 +233,7 @@ def skill_by_class(b: Benchmark) -> Figure:
         return Figure(title, f"Not drawn: {_nothing(b)}")
     found, sizes, left_out = {}, {}, []
     for name, part in b.paired(models, (HEADLINE,)).groupby("ecosystem"):
-        skill = [_nse(part[part["model"] == m]) for m in models]
+        skill = [nse(part[part["model"] == m]) for m in models]
         if np.isfinite(skill).any():
             found[str(name)], sizes[str(name)] = skill, part["site"].nunique()
         else:
@@ -257,11 +262,11 @@ def observed_against_predicted(b: Benchmark) -> Figure:
     """Every month and tower of the winner, clusters left out."""
     title = f"Observed against predicted, {b.winner}"
     months = b.months(b.winner)
-    scale = _scale(months)
+    scale = axis_scale(months)
     if scale is None:
         return Figure(title, f"Not drawn: {_nothing(b)}")
     sites = months.groupby("site")[list(TRANSFORMED)].mean()
-    slope = _slope(sites)
+    slope = site_slope(sites)
     caption = (
         f"Small dots are {_count(len(months), 'tower-month')}, large dots the means in asinh space of"
         f" {_count(len(sites), 'tower')}, clusters left out; the dashed line is where both are the same."
@@ -276,8 +281,8 @@ def observed_against_predicted(b: Benchmark) -> Figure:
         )
     labels = (f"measured [{scale.units}]", f"predicted [{scale.units}]")
     picture = scatter(
-        _fluxes(months, scale),
-        _fluxes(sites, scale),
+        fluxes(months, scale),
+        fluxes(sites, scale),
         scale,
         title=title,
         description=f"{title}. {caption}",
@@ -311,19 +316,6 @@ def reliability(b: Benchmark) -> Figure:
         f" {percent(inside[8])} inside 90 %. Classes with {MIN_CLUSTERS} clusters or more are drawn on their own."
     )
     return Figure(title, caption, picture)
-
-
-def coverage(months: pd.DataFrame) -> Values:
-    """Share of months inside the central interval of each of `LEVELS`."""
-    measured = months["measured"].to_numpy()
-    shares = [
-        np.mean(
-            (measured >= months[f"q{50 - level // 2:02d}"].to_numpy())
-            & (measured <= months[f"q{50 + level // 2:02d}"].to_numpy())
-        )
-        for level in LEVELS
-    ]
-    return np.array(shares, dtype=np.float64)
 
 
 def pit_histogram(b: Benchmark) -> Figure:
@@ -367,7 +359,7 @@ def error_by_distance(b: Benchmark) -> Figure:
         return Figure(title, "Not drawn: distances are not known.")
     parts = [months[bins == i] for i in held]
     series = [
-        Series(m, tuple(_rmse(part[part["model"] == m]) for part in parts), i, joined=True)
+        Series(m, tuple(rmse(part[part["model"] == m]) for part in parts), i, joined=True)
         for i, m in enumerate(models)
     ]
     labels = [
@@ -411,57 +403,6 @@ def _nothing(b: Benchmark) -> str:
 
 def _no_law(b: Benchmark) -> str:
     return _nothing(b) if b.months(b.winner).empty else f"{b.winner} gives no quantiles."
-
-
-def _nse(months: pd.DataFrame) -> float:
-    """Efficiency in asinh space."""
-    y = months["measured_asinh"].to_numpy()
-    if len(y) < MIN_MONTHS or np.ptp(y) < 1e-6:
-        return np.nan
-    error = months["predicted_asinh"].to_numpy() - y
-    return float(1 - (error**2).sum() / ((y - y.mean()) ** 2).sum())
-
-
-def _rmse(months: pd.DataFrame) -> float:
-    error = months["predicted_asinh"].to_numpy() - months["measured_asinh"].to_numpy()
-    return float(np.sqrt((error**2).mean()))
-
-
-def _slope(sites: pd.DataFrame) -> float:
-    """Slope of the predicted on the measured means of towers."""
-    x, y = sites["measured_asinh"].to_numpy(), sites["predicted_asinh"].to_numpy()
-    return float(np.polyfit(x, y, 1)[0]) if len(x) >= MIN_MONTHS and np.ptp(x) > 1e-6 else np.nan
-
-
-def _scale(months: pd.DataFrame) -> Scale | None:
-    """The asinh axis that the months were transformed with, from and to a round number; None without months."""
-    transformed = months["measured_asinh"].to_numpy()
-    clear = np.abs(transformed) > 0.1
-    unit = months["measured"].to_numpy()[clear] / np.sinh(transformed[clear])
-    unit = unit[np.isfinite(unit) & (unit > 0)]
-    if not len(unit):
-        return None
-    linear = float(f"{np.median(unit):.3g}")
-    values = linear * np.sinh(months[list(TRANSFORMED)].to_numpy())
-    low, high = float(values.min()), float(values.max())
-    return Scale(
-        -_round_up(-low, linear) if low < 0 else 0.0,
-        _round_up(high, linear),
-        linear,
-        "nmol m⁻² s⁻¹",
-    )
-
-
-def _fluxes(frame: pd.DataFrame, scale: Scale) -> Values:
-    """Measured and predicted values, transformed back (row, 2)."""
-    return np.asarray(scale.linear * np.sinh(frame[list(TRANSFORMED)].to_numpy(np.float64)))
-
-
-def _round_up(value: float, least: float) -> float:
-    """The next of 1, 2, 5 times a power of ten at or above a value, or a tenth of `least`."""
-    value = max(value, least / 10)
-    power = 10.0 ** np.floor(np.log10(value))
-    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= value * (1 - 1e-9)))
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ from ch4grid.errors import InputError
 from ch4grid.vocabulary import FLUX_UNITS, VARIABLES, Gas
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Step = Literal["month", "week"]
 Unclassified = Literal["leave-out", "wetland"]
@@ -114,6 +116,18 @@ def read_stations(path: Path, unclassified: Unclassified = "leave-out") -> dict[
         east = (longitude + 180.0) % 360.0 - 180.0
         stations[name.upper()] = Station(name, latitude, east, ecosystem, kind)
     return stations
+
+
+def in_vocabulary(mapping: dict[str, T]) -> dict[str, T]:
+    """The mapping, whose keys must be names of the vocabulary.
+
+    Raises:
+        ValueError: One is not.
+    """
+    unknown = [n for n in mapping if n not in VARIABLES]
+    if unknown:
+        raise ValueError(f"no variable {', '.join(unknown)} in the vocabulary")
+    return mapping
 
 
 def numbers(column: pd.Series, path: Path) -> pd.Series:

@@ -11,10 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ch4grid.errors import InputError
 from ch4grid.sites.descriptors import Descriptor, describe
-from ch4grid.sites.stations import Unclassified, numbers, read_csv, read_stations, require, to_sites
+from ch4grid.sites.stations import (
+    Unclassified,
+    in_vocabulary,
+    numbers,
+    read_csv,
+    read_stations,
+    require,
+    to_sites,
+)
 from ch4grid.sites.wide import WideSeries
 from ch4grid.stores import Workspace
-from ch4grid.vocabulary import GASES, VARIABLES, Gas
+from ch4grid.vocabulary import GASES, Gas
 
 # Marks of a gap-filled column: FCH4_F, FCH4_F_nmol, FCH4_ANN_nmol, FCH4_F_ANNOPTLM.
 FILLED = re.compile(r"_(F|ANN\w*|MDS\w*|FILLED)(_|$)", re.IGNORECASE)
@@ -62,10 +70,7 @@ class TowerTable(BaseModel):
     @field_validator("drivers", "wide", "statics")
     @classmethod
     def _known(cls, mapping: dict[str, Any]) -> dict[str, Any]:
-        unknown = [n for n in mapping if n not in VARIABLES]
-        if unknown:
-            raise ValueError(f"no variable {', '.join(unknown)} in the vocabulary")
-        return mapping
+        return in_vocabulary(mapping)
 
     def inputs(self, workspace: Workspace, gas: Gas = GASES["ch4"]) -> list[Path]:
         """The site table, the table of fluxes and the wide tables, sorted; the same for every gas.

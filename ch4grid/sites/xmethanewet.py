@@ -23,7 +23,15 @@ from ch4grid.errors import InputError
 from ch4grid.grid import Grid, great_circle_km
 from ch4grid.sites.clusters import clusters
 from ch4grid.sites.fluxnet_ch4 import DRIVERS
-from ch4grid.sites.stations import by_step, numbers, read_csv, read_stations, require, to_sites
+from ch4grid.sites.stations import (
+    by_step,
+    in_vocabulary,
+    numbers,
+    read_csv,
+    read_stations,
+    require,
+    to_sites,
+)
 from ch4grid.sites.xmethanewet_cells import Native, Simulation, Wanted, simulated_samples
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import GASES, VARIABLES, Gas
@@ -64,10 +72,7 @@ class XMethaneWet(BaseModel):
     @field_validator("variables")
     @classmethod
     def _known(cls, mapping: dict[str, Native]) -> dict[str, Native]:
-        unknown = [n for n in mapping if n not in VARIABLES]
-        if unknown:
-            raise ValueError(f"no variable {', '.join(unknown)} in the vocabulary")
-        return mapping
+        return in_vocabulary(mapping)
 
     def inputs(self, workspace: Workspace, gas: Gas = GASES["ch4"]) -> list[Path]:
         """All files that the recipe names, sorted; the same for every gas.

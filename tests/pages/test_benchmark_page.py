@@ -12,11 +12,9 @@ from test_product_page import VOID, Reader
 
 from ch4grid.pages.benchmark import SCORES, benchmark_page
 from ch4grid.pages.benchmark_figures import (
-    LEVELS,
     QUANTILES,
     Benchmark,
     benchmark,
-    coverage,
     error_by_distance,
     figures,
     observed_against_predicted,
@@ -26,6 +24,7 @@ from ch4grid.pages.benchmark_figures import (
     skill_by_class,
     skill_by_split,
 )
+from ch4grid.pages.benchmark_numbers import LEVELS, coverage
 from ch4grid.pages.benchmark_plots import Axis, Series, dot_rows
 
 VOID.update({"circle", "rect"})

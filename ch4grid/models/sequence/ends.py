@@ -1,7 +1,9 @@
-"""The two ends that sequence networks share: from the inputs of a month to features, from a state to two numbers."""
+"""What sequence networks share: inputs of a month to features, a state to two numbers, a recurrent layer between them."""
 
 import torch
 from torch import Tensor, nn
+
+from ch4grid.models.sequence.config import SequenceConfig
 
 
 class Entry(nn.Module):
@@ -65,3 +67,34 @@ class RowDropout(nn.Module):
         shape = (len(features), *(1 for _ in features.shape[2:]), features.shape[-1])
         kept = (torch.rand(shape) >= self.share).float() / (1 - self.share)
         return features * kept
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer of the library between the two ends; its states are those of every month.
+
+    Args:
+        inputs: Inputs of a month F_in.
+        statics: Static features F.
+        config: Settings.
+        layer: The layer's class.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        statics: int,
+        config: SequenceConfig,
+        layer: type[nn.GRU] | type[nn.LSTM],
+    ) -> None:
+        super().__init__()
+        width, layers = config.width, config.layers
+        between = config.dropout if layers > 1 else 0.0
+        self.entry = Entry(inputs, statics, width)
+        self.recurrent = layer(width, width, layers, batch_first=True, dropout=between)
+        self.readout = Readout(width, config.dropout)
+
+    def forward(self, inputs: Tensor, statics: Tensor) -> Tensor:
+        """Location and log scale (R, T, 2)."""
+        states, _ = self.recurrent(self.entry(inputs, statics))
+        said: Tensor = self.readout(states)
+        return said

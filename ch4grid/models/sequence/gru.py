@@ -7,13 +7,13 @@ h (R, T, D). The memory is recurrent and empty before the first month. What diff
 product U h, as in the library, not before; a linear layer stands before the gates, dropout before the readout.
 """
 
-from torch import Tensor, nn
+from torch import nn
 
 from ch4grid.models.sequence.config import SequenceConfig
-from ch4grid.models.sequence.ends import Entry, Readout
+from ch4grid.models.sequence.ends import Recurrent
 
 
-class Network(nn.Module):
+class Network(Recurrent):
     """A GRU over the months.
 
     Args:
@@ -23,15 +23,4 @@ class Network(nn.Module):
     """
 
     def __init__(self, inputs: int, statics: int, config: SequenceConfig) -> None:
-        super().__init__()
-        width, layers = config.width, config.layers
-        between = config.dropout if layers > 1 else 0.0
-        self.entry = Entry(inputs, statics, width)
-        self.recurrent = nn.GRU(width, width, layers, batch_first=True, dropout=between)
-        self.readout = Readout(width, config.dropout)
-
-    def forward(self, inputs: Tensor, statics: Tensor) -> Tensor:
-        """Location and log scale (R, T, 2)."""
-        states, _ = self.recurrent(self.entry(inputs, statics))
-        said: Tensor = self.readout(states)
-        return said
+        super().__init__(inputs, statics, config, nn.GRU)

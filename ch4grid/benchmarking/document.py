@@ -7,8 +7,9 @@ import pandas as pd
 
 from ch4grid.benchmarking.further import Tables
 from ch4grid.benchmarking.recipe import HEADLINE, BenchmarkRecipe
-from ch4grid.benchmarking.results import DECIDING, Results, Row, reason, winner
-from ch4grid.evaluation import by, levels
+from ch4grid.benchmarking.results import Results, Row, reason, winner
+from ch4grid.evaluation import by, compare, levels
+from ch4grid.models.zoo import DECIDING_SCORE as DECIDING
 
 # Columns of the table of scores: heading, key, decimals.
 COLUMNS: tuple[tuple[str, str, int], ...] = (
@@ -28,8 +29,8 @@ RANDOM = "random"
 GRAPH, CONTROL = "ctgat", "ctgat-random-dag"
 # A class with fewer clusters is not judged by its coverage.
 JUDGED_CLUSTERS = 4
+# Share of months that a 90 % interval should hold.
 WANTED_COVERAGE = (0.85, 0.95)
-"""Share of months that a 90 % interval should hold."""
 
 
 def markdown(
@@ -249,8 +250,6 @@ def _graph(found: Results) -> str:
     there = set(frame.loc[frame["split"] == HEADLINE, "model"])
     if not {GRAPH, CONTROL} <= there:
         return ""
-    from ch4grid.evaluation import compare
-
     pair = frame[frame["model"].isin((GRAPH, CONTROL))]
     row = compare(pair, CONTROL, split=HEADLINE, seed=0).iloc[0]
     sure = row["lower"] > 0 or row["upper"] < 0

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ch4grid.errors import RecipeError
 from ch4grid.evaluation import Model, SplitKind
+from ch4grid.models.zoo import DECIDING_SPLIT
 from ch4grid.recipe import DiscoverySection, Recipe, Section, Years, first_problem, read_yaml
 from ch4grid.recipe import load as load_product
 from ch4grid.sites import SiteSource
@@ -15,7 +16,7 @@ from ch4grid.vocabulary import GASES, Gas
 
 # Key that tells a benchmark from a product.
 KEY = "benchmark"
-HEADLINE: SplitKind = "loco"
+HEADLINE: SplitKind = DECIDING_SPLIT
 
 
 class Tuning(Section):

@@ -12,11 +12,10 @@ from ch4grid.benchmarking.recipe import HEADLINE
 from ch4grid.errors import InputError
 from ch4grid.evaluation import compare, intervals, scores
 from ch4grid.models.learner import Learner
+from ch4grid.models.zoo import DECIDING_SCORE as DECIDING
+from ch4grid.models.zoo import ranked
 
 Row = dict[str, Any]
-
-# The score that decides, under the headline split.
-DECIDING = "asinh_nse"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +36,8 @@ class Results:
 
     def under(self, split: str) -> list[Row]:
         """Rows of a split, the best first; a model without a score is last."""
-        found = [row for row in self.rows if row["split"] == split]
-        return sorted(found, key=lambda row: (-_or_least(row[DECIDING]), row["model"]))
+        without = [r for r in self.rows if r["split"] == split and r[DECIDING] is None]
+        return ranked(self.rows, split) + without
 
 
 def score(
@@ -76,21 +75,20 @@ def winner(rows: list[Row], split: str = HEADLINE) -> Row:
     Raises:
         InputError: No model was scored under it.
     """
-    scored = [r for r in rows if r["split"] == split and r[DECIDING] is not None]
-    if not scored:
+    order = ranked(rows, split)
+    if not order:
         raise InputError(
             "no model was scored under the split that decides",
             where="benchmark table",
             expected=f"rows with split {split}",
             found=", ".join(sorted({str(r["split"]) for r in rows})) or "no rows",
         )
-    return max(scored, key=lambda row: (row[DECIDING], row["model"]))
+    return order[0]
 
 
 def reason(rows: list[Row], split: str = HEADLINE) -> str:
     """Why the winner was taken, in one sentence with its figure, interval and the runner-up."""
-    best = winner(rows, split)
-    others = [r for r in rows if r["split"] == split and r is not best and r[DECIDING] is not None]
+    best, *others = ranked(rows, split) or [winner(rows, split)]
     place = "on towers left out by cluster" if split == HEADLINE else f"under split {split}"
     told = (
         f"the highest efficiency in asinh space {place} is that of {best['model']}, "
@@ -98,8 +96,7 @@ def reason(rows: list[Row], split: str = HEADLINE) -> str:
     )
     if not others:
         return told
-    second = winner(others, split)
-    return f"{told}; next is {second['model']} with {second[DECIDING]:.3f}"
+    return f"{told}; next is {others[0]['model']} with {others[0][DECIDING]:.3f}"
 
 
 def _row(
@@ -127,7 +124,3 @@ def _row(
 def _range(row: Row) -> str:
     bounds = (row.get("interval") or {}).get(DECIDING)
     return f" (90 % interval {bounds[0]:.2f} to {bounds[1]:.2f})" if bounds else ""
-
-
-def _or_least(value: float | None) -> float:
-    return -np.inf if value is None else value

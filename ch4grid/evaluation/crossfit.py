@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from ch4grid.conformal import LEVELS, Conformal, HeldOut
 from ch4grid.models.folds import grouped_folds
 from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, learnt, out_of_fold
-from ch4grid.models.samples import Targets, class_codes
-from ch4grid.models.weighting import month_weights
+from ch4grid.models.samples import class_codes
 from ch4grid.vocabulary import Gas
 
 Floats = NDArray[np.float64]
@@ -121,9 +120,8 @@ def measured_only(training: TrainingSet) -> TrainingSet:
 
 def held_out_loss(law: Law, training: TrainingSet) -> float:
     """Weighted mean squared error in asinh space: towers count by the root of their months, classes are balanced."""
-    targets = training.targets
-    weight = _balanced(targets, training)
-    return float((weight * (targets.transformed - law.location) ** 2).sum())
+    error = (training.targets.transformed - law.location) ** 2
+    return float((training.weights * error).sum())
 
 
 def conformal_of(law: Law, training: TrainingSet) -> Conformal:
@@ -140,11 +138,6 @@ def conformal_of(law: Law, training: TrainingSet) -> Conformal:
         scale=None if law.scale is None else law.scale[at],
     )
     return Conformal.fit(rows, scale="none" if law.scale is None else "own", method="class")
-
-
-def _balanced(targets: Targets, training: TrainingSet) -> Floats:
-    everyone = np.ones(len(targets.weight))
-    return month_weights(targets.weight, class_codes(training.samples), everyone)
 
 
 def columns() -> list[str]:

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from ch4grid.errors import InputError
 from ch4grid.graph import CausalGraph
 from ch4grid.grid import great_circle_km
-from ch4grid.models.samples import Targets
+from ch4grid.models.samples import Targets, class_codes
+from ch4grid.models.weighting import month_weights
 from ch4grid.vocabulary import GASES, Gas
 
 Floats = NDArray[np.float64]
@@ -85,6 +86,12 @@ class TrainingSet:
     def targets(self) -> Targets:
         """Measured months and their weights (site, time)."""
         return Targets.of(self.samples, self.gas)
+
+    @property
+    def weights(self) -> Floats:
+        """Weights (site, time) of months by coverage, length of the record and balance of classes, summing to one."""
+        weight = self.targets.weight
+        return month_weights(weight, class_codes(self.samples), np.ones(len(weight)))
 
     def graph(self) -> CausalGraph:
         """The causal graph discovered in these towers and in nothing else.

@@ -1,7 +1,7 @@
 """All models of a recipe as a union, and the one that a table of a benchmark says is best."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -14,7 +14,7 @@ from ch4grid.models.transfer.config import Transfer
 ModelConfig = Annotated[Standalone | Stack, Field(discriminator="architecture")]
 
 # The split and the score that decide which model is best.
-DECIDING_SPLIT = "loco"
+DECIDING_SPLIT: Literal["loco"] = "loco"
 DECIDING_SCORE = "asinh_nse"
 
 
@@ -29,22 +29,18 @@ def best_of(rows: list[dict[str, Any]], among: tuple[str, ...], table: Path) -> 
     Raises:
         RecipeError: No model in the rows was scored under that split and can make a product.
     """
-    scored = [
+    order = [
         row
-        for row in rows
-        if row.get("split") == DECIDING_SPLIT
-        and row.get(DECIDING_SCORE) is not None
-        and (not among or row["model"] in among)
-        and settings_of(row) is not None
+        for row in ranked(rows, DECIDING_SPLIT)
+        if (not among or row["model"] in among) and settings_of(row) is not None
     ]
-    if not scored:
+    if not order:
         raise RecipeError(
             "no model in the table can be taken",
             where=f"{table}, model.best",
             expected=f"a row of split {DECIDING_SPLIT} of {', '.join(among) or 'a model that makes products'}",
             found=", ".join(sorted({str(row.get("model")) for row in rows})) or "no rows",
         )
-    order = sorted(scored, key=lambda row: (-row[DECIDING_SCORE], row["model"]))
     best = order[0]
     told = (
         f"{best['model']} has the highest efficiency in asinh space at clusters of towers left out, "
@@ -53,6 +49,12 @@ def best_of(rows: list[dict[str, Any]], among: tuple[str, ...], table: Path) -> 
     if len(order) > 1:
         told += f"; next is {order[1]['model']} with {order[1][DECIDING_SCORE]:.3f}"
     return {"chosen": best["settings"], "reason": told}
+
+
+def ranked(rows: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
+    """Rows of a split that have the deciding score, the best first, ties by name."""
+    scored = [r for r in rows if r.get("split") == split and r.get(DECIDING_SCORE) is not None]
+    return sorted(scored, key=lambda row: (-row[DECIDING_SCORE], row["model"]))
 
 
 def settings_of(row: dict[str, Any]) -> Learner | None:

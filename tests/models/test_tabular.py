@@ -17,7 +17,7 @@ from ch4grid.models.learner import TrainingSet, without_flux
 from ch4grid.models.samples import Targets, flux_scale
 from ch4grid.models.tabular.causal_parents import flux_causes
 from ch4grid.models.tabular.magnitude_pattern import departures
-from ch4grid.models.tabular.regressor import Rows, training_weights
+from ch4grid.models.tabular.regressor import Rows
 from ch4grid.models.tabular.table import PredictorTable
 from ch4grid.testing import samples
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
@@ -230,7 +230,7 @@ def test_settings_are_decoded_without_a_heavy_library():
 
 def test_rows_are_the_measured_months_with_the_weights_of_every_model():
     rows = Rows.of(training(), PredictorTable.of(training()))
-    weight = training_weights(training())
+    weight = training().weights
     assert len(rows.target) == (training().targets.weight > 0).sum()
     np.testing.assert_allclose(rows.weight.mean(), 1.0)
     np.testing.assert_allclose(
@@ -272,7 +272,7 @@ def test_fills_and_scores_are_those_of_the_training_rows():
 
 def test_the_climatology_is_the_mean_of_class_and_month():
     found = said("climatology", training().samples)
-    targets, weight = training().targets, training_weights(training())
+    targets, weight = training().targets, training().weights
     march = np.asarray(training().samples["time"].dt.month == 3)
     own = training().samples["ecosystem"].values == 0
     expected = np.average(targets.transformed[own][:, march], weights=weight[own][:, march])

@@ -1,4 +1,4 @@
-"""What sequence networks share: inputs of a month to features, a state to two numbers, a recurrent layer between them."""
+"""What sequence networks share: inputs to features, a state to two numbers, and a recurrent layer between them."""
 
 import torch
 from torch import Tensor, nn

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet
 from ch4grid.models.samples import class_codes
-from ch4grid.models.tabular.regressor import training_weights
 from ch4grid.vocabulary import ECOSYSTEMS
 
 Floats = NDArray[np.float64]
@@ -36,7 +35,7 @@ class Climatology(Learner):
 
     def fit(self, training: TrainingSet) -> Regressor:
         """Weighted means of the measured months."""
-        weight, target = training_weights(training), training.targets.transformed
+        weight, target = training.weights, training.targets.transformed
         month = np.broadcast_to(_month(training.samples), weight.shape)
         code = np.broadcast_to(class_codes(training.samples)[:, None], weight.shape)
         top, bottom = (np.zeros((len(ECOSYSTEMS), MONTHS)) for _ in range(2))

@@ -33,7 +33,6 @@ from ch4grid.models.tabular.regressor import (
     TabularRegressor,
     choices,
     leaves,
-    training_weights,
 )
 from ch4grid.models.tabular.table import PredictorTable, require
 
@@ -147,7 +146,7 @@ class _Level:
 
 def tower_levels(training: TrainingSet) -> tuple[Floats, Floats]:
     """Weighted mean of the transformed flux of each tower (site), and the weight of the tower (site)."""
-    months = training_weights(training)
+    months = training.weights
     weight = months.sum(axis=1)
     total = (months * training.targets.transformed).sum(axis=1)
     return total / np.where(weight > 0, weight, 1.0), weight

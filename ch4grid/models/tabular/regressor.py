@@ -14,9 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet
-from ch4grid.models.samples import class_codes
 from ch4grid.models.tabular.table import PredictorTable, Singles
-from ch4grid.models.weighting import month_weights
 
 Floats = NDArray[np.float64]
 Settings = TypeVar("Settings", bound=Learner)
@@ -57,7 +55,7 @@ class Rows:
         """The rows of a training set."""
         targets = training.targets
         measured = targets.weight.ravel() > 0
-        weight = training_weights(training).ravel()[measured]
+        weight = training.weights.ravel()[measured]
         towers, months = targets.weight.shape
         return cls(
             predictors=table.matrix(training.samples)[measured],
@@ -65,12 +63,6 @@ class Rows:
             weight=weight / weight.mean(),
             site=np.repeat(np.arange(towers), months)[measured],
         )
-
-
-def training_weights(training: TrainingSet) -> Floats:
-    """Weights (site, time) of the months: coverage, length of the record and balance of the classes, summing to one."""
-    weight = training.targets.weight
-    return month_weights(weight, class_codes(training.samples), np.ones(len(weight)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from ch4grid.cluster import Workers
 from ch4grid.errors import RecipeError
 from ch4grid.evaluation import KINDS, zoo
 from ch4grid.models.learner import Learner, TrainingSet
-from ch4grid.models.transfer.config import Transfer
+from ch4grid.models.zoo import transfers
 from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace, exclusive, write_atomic, write_json
 
@@ -83,7 +83,7 @@ def benchmark(
     """
     recipe = hastened(recipe) if quick else recipe
     named = named_models(recipe, models, quick=quick)
-    if not any(isinstance(learner, Transfer) for learner in named.values()):
+    if not any(transfers(learner) for learner in named.values()):
         recipe = recipe.model_copy(update={"simulation": None})
     sections = named_sections(recipe, splits)
     folder = workspace.output / "benchmarks" / recipe.benchmark

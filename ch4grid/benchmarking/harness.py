@@ -28,8 +28,8 @@ from ch4grid.models.learner import Law, Learner, Regressor, TrainingSet, without
 from ch4grid.models.learner import series_without as strangers_without
 from ch4grid.models.samples import MIN_COVERAGE, class_codes, flux_scale, predictor_names
 from ch4grid.models.stacking import Stack
-from ch4grid.models.transfer.config import Transfer
 from ch4grid.models.transfer.domains import away_from
+from ch4grid.models.zoo import transfers
 from ch4grid.stores import sha256_json, sweep_partial, write_atomic
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
 
@@ -375,13 +375,6 @@ def _training(
     )
 
 
-def _transfers(learner: Learner) -> bool:
-    """Whether simulated sites are a part of what a model learns from."""
-    if isinstance(learner, Stack):
-        return any(isinstance(base, Transfer) for base in learner.of)
-    return isinstance(learner, Transfer)
-
-
 def _path(
     folder: Path,
     recipe: BenchmarkRecipe,
@@ -399,7 +392,7 @@ def _path(
         recipe.tuning.model_dump(mode="json"),
         recipe.discovery.model_dump(mode="json") if learner.needs_graph else None,
         recipe.simulation.model_dump(mode="json")
-        if recipe.simulation and _transfers(learner)
+        if recipe.simulation and transfers(learner)
         else None,
         recipe.seed,
     ]

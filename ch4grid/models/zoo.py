@@ -66,5 +66,10 @@ def settings_of(row: dict[str, Any]) -> Learner | None:
         found: Learner = TypeAdapter(ModelConfig).validate_python(row.get("settings"), strict=False)
     except ValidationError:
         return None
-    models = found.of if isinstance(found, Stack) else (found,)
-    return None if any(isinstance(model, Transfer) for model in models) else found
+    return None if transfers(found) else found
+
+
+def transfers(learner: Learner) -> bool:
+    """Whether simulated sites are a part of what a model learns from."""
+    models = learner.of if isinstance(learner, Stack) else (learner,)
+    return any(isinstance(model, Transfer) for model in models)

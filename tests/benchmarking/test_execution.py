@@ -191,3 +191,16 @@ def test_simulated_sites_near_a_tower_are_left_out(workspace: Workspace) -> None
     )
     assert between.min() >= 300.0
     assert found.simulation["ch4_flux"].notnull().any()
+
+
+def test_a_stack_with_a_transferring_model_learns_from_the_simulation(workspace: Workspace) -> None:
+    twin = {"source": "twin-laboratory", "seed": 1, "towers": 4, "period": [2000, 2001]}
+    quickly = {"architecture": "transfer", "source_steps": 1, "steps": 1}
+    stack = {"architecture": "stack", "of": [quickly, {"architecture": "climatology"}]}
+    asked = planted.recipe(
+        simulation={"sites": [twin], "period": [2001, 2001]},
+        models={"climatology": {"architecture": "climatology"}, "stack": stack},
+    )
+    named = ["climatology", "stack"]
+    made = benchmark(asked, None, workspace, planted.Loop(), models=named, quick=True)
+    assert {row["model"] for row in made.rows} == set(named)

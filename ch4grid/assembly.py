@@ -82,7 +82,9 @@ class Assembly:
         Raises:
             InputError: A file is missing.
         """
-        sources, gas = (*self.recipe.sites, *self.recipe.discovery.sites), self.recipe.gas_row
+        simulated = self.recipe.simulation.sites if self.recipe.simulation else ()
+        sources = (*self.recipe.sites, *self.recipe.discovery.sites, *simulated)
+        gas = self.recipe.gas_row
         return self._named([f for s in sources for f in s.inputs(self.workspace, gas)])
 
     def cube(self, first_year: int) -> DriverCube:
@@ -207,6 +209,13 @@ class Assembly:
             return samples
         series = sites_package.assemble(sources, self.workspace, self.recipe.gas_row)
         return joined_clusters(series, samples)
+
+    def simulation(self, samples: xr.Dataset) -> xr.Dataset | None:
+        """Simulated sites away from all towers, for models that learn from them first; None without."""
+        recipe = self.recipe
+        if recipe.simulation is None:
+            return None
+        return recipe.simulation.open(self.workspace, recipe.gas_row, recipe.spin_up, samples)
 
     def neighbour_distances(self, samples: xr.Dataset) -> NDArray[np.float64]:
         """Distances from land cells to their nearest tower [km]: what neighbour dropout draws from."""

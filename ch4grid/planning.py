@@ -208,6 +208,8 @@ def training_key(recipe: Recipe, assembly: Assembly) -> str:
         mode="json",
         include={"gas", "grid", "drivers", "gaps", "sites", "training", "discovery", "model"},
     )
+    if recipe.simulation is not None:
+        told["simulation"] = recipe.simulation.model_dump(mode="json")
     inputs = [assembly.tower_inputs()] + [assembly.inputs(y) for y in years]
     return sha256_json([__version__, told, recipe.spin_up, inputs])[:16]
 

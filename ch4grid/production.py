@@ -65,6 +65,7 @@ def trained(assembly: Assembly, todo: Plan, workers: Workers) -> Path:
             function.__name__.replace("_", " "), function, tasks
         ),
         neighbour_distances=assembly.neighbour_distances(samples),
+        simulation=assembly.simulation(samples),
     )
     checkpoint.save(todo.model)
     return todo.model

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import xarray as xr
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -21,9 +22,11 @@ from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
 from ch4grid.models import CTGATConfig, ModelConfig
 from ch4grid.models.learner import Learner
-from ch4grid.models.zoo import best_of
+from ch4grid.models.transfer.domains import away_from
+from ch4grid.models.zoo import best_of, transfers
 from ch4grid.scenarios import Scenario
-from ch4grid.sites import SiteSource
+from ch4grid.sites import SiteSource, assemble, in_period
+from ch4grid.stores import Workspace
 from ch4grid.vocabulary import GASES, Gas
 
 Years = tuple[int, int]
@@ -99,6 +102,33 @@ class DiscoverySection(Section):
     settings: Discovery = Discovery()
 
 
+class Simulation(Section):
+    """Simulated sites that models may learn from before they see a tower.
+
+    Args:
+        sites: Where they come from.
+        period: First and last year used.
+    """
+
+    sites: tuple[SiteSource, ...] = Field(min_length=1, strict=False)
+    period: Years = Field(strict=False)
+
+    def open(self, workspace: Workspace, gas: Gas, spin_up: int, towers: xr.Dataset) -> xr.Dataset:
+        """Simulated sites as samples (site, time), those near to a tower left out.
+
+        Args:
+            workspace: Folders of the data.
+            gas: The gas.
+            spin_up: Years of drivers before the period.
+            towers: All towers, held out or not.
+
+        Raises:
+            InputError: A file is missing or wrong, or no site is away from all towers.
+        """
+        found = assemble(self.sites, workspace, gas)
+        return away_from(in_period(found, gas, self.period, spin_up), towers)
+
+
 class ModelFile(Section):
     """A model described in a file of its own, beside the recipe."""
 
@@ -144,6 +174,7 @@ class Recipe(Section):
         ecosystems: Classes and their areas.
         training: What the model is fitted to.
         discovery: Where the causal prior comes from.
+        simulation: What models that transfer from simulated sites learn from first.
         model: The model, a file that describes it, the winner of a benchmark, or a trained checkpoint.
         spin_up: Years of drivers read before a predicted year, for the model's memory of 15 months.
         scenarios: By name; `historical` is the default.
@@ -161,6 +192,7 @@ class Recipe(Section):
     ecosystems: Ecosystems
     training: Training | None = None
     discovery: DiscoverySection = DiscoverySection()
+    simulation: Simulation | None = None
     model: ModelConfig | ModelFile | ModelBest | ModelCheckpoint
     spin_up: int = Field(default=2, ge=0, le=5)
     scenarios: dict[str, Scenario] = Field(default_factory=lambda: {"historical": Scenario()})
@@ -193,6 +225,10 @@ class Recipe(Section):
         ):
             raise ValueError(
                 "a model that is not a checkpoint needs the keys 'sites' and 'training'"
+            )
+        if self.simulation is None and self.learner is not None and transfers(self.learner):
+            raise ValueError(
+                "a model that transfers from simulated sites needs the key 'simulation'"
             )
         return self
 
@@ -241,8 +277,11 @@ class Recipe(Section):
         return tuple(name for source in self.drivers for name in source.variables)
 
     def resolved(self) -> dict[str, Any]:
-        """The recipe with every default filled in, as JSON values: what a product carries in its attributes."""
-        return self.model_dump(mode="json")
+        """The recipe with every default filled in, as JSON values: what a product carries in its attributes.
+
+        A simulation that is not there is left out, so that products made without one keep their bytes.
+        """
+        return self.model_dump(mode="json", exclude={"simulation"} if not self.simulation else None)
 
 
 def load(path: Path) -> Recipe:
@@ -259,19 +298,21 @@ def load(path: Path) -> Recipe:
     if isinstance(model, dict) and set(model) == {"recipe"}:
         document["model"] = read_yaml(path.parent / str(model["recipe"]))
     elif isinstance(model, dict) and "best" in model:
-        document["model"] = model | won(path, model)
+        simulated = document.get("simulation") is not None
+        document["model"] = model | won(path, model, simulated=simulated)
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
         raise RecipeError(first_problem(error, document, Recipe), where=path) from None
 
 
-def won(path: Path, model: dict[str, Any]) -> dict[str, Any]:
+def won(path: Path, model: dict[str, Any], *, simulated: bool = False) -> dict[str, Any]:
     """Settings of the winner of a benchmark, and why it won.
 
     Args:
         path: The recipe.
         model: Its key `model`, with the table's file in `best`.
+        simulated: Whether the recipe has simulated sites, without which no model that learns from them is taken.
 
     Raises:
         RecipeError: There is no table, or no model in it can make a product.
@@ -286,7 +327,7 @@ def won(path: Path, model: dict[str, Any]) -> dict[str, Any]:
             expected=f"{table}, written by `ch4grid benchmark` as results.json",
             found=" ".join(str(error).split())[:200],
         ) from None
-    return best_of(rows, tuple(model.get("among", ())), table)
+    return best_of(rows, tuple(model.get("among", ())), table, simulated=simulated)
 
 
 def schema() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import yaml
 
 from ch4grid.errors import RecipeError
 from ch4grid.models.tabular import ExtraTrees, Ridge
+from ch4grid.models.transfer.config import Transfer
 from ch4grid.recipe import ModelBest, Recipe, load
 
 TINY = Path(__file__).parents[1] / "recipes" / "tiny.yaml"
@@ -27,10 +28,13 @@ ROWS = [
 ]
 
 
-def _load(folder: Path, rows: list[dict], **model: Any) -> Recipe:
+def _load(
+    folder: Path, rows: list[dict], simulation: dict[str, Any] | None = None, **model: Any
+) -> Recipe:
     (folder / "table.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
     document = yaml.safe_load(TINY.read_text(encoding="utf-8"))
     document["model"] = {"best": "table.json"} | model
+    document["simulation"] = simulation
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return load(path)
@@ -48,6 +52,29 @@ def test_the_winner_at_clusters_left_out_is_taken_with_its_settings(tmp_path: Pa
 
 def test_the_choice_can_be_narrowed(tmp_path: Path) -> None:
     assert _load(tmp_path, ROWS, among=["lines"]).learner == Ridge()
+
+
+SIMULATION = {
+    "sites": [{"source": "twin-laboratory", "towers": 2, "period": [2000, 2001]}],
+    "period": [2000, 2001],
+}
+WITH_TRANSFER = [*ROWS, _row("transfer", 0.5, Transfer().model_dump())]
+
+
+def test_a_model_that_transfers_wins_only_where_there_is_a_simulation(tmp_path: Path) -> None:
+    assert _load(tmp_path, WITH_TRANSFER).learner == ExtraTrees(min_leaf=7)
+    taken = _load(tmp_path, WITH_TRANSFER, simulation=SIMULATION)
+    assert taken.learner == Transfer()
+    assert "transfer has the highest efficiency" in taken.choice
+
+
+def test_a_model_that_transfers_without_a_simulation_is_refused(tmp_path: Path) -> None:
+    document = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    document["model"] = {"architecture": "transfer"}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(RecipeError, match="needs the key 'simulation'"):
+        load(path)
 
 
 def test_the_product_carries_the_choice(tmp_path: Path) -> None:

@@ -166,3 +166,21 @@ def test_nothing_stored_names_the_machine(made: Path) -> None:
         if path.suffix in (".json", ".html", ".csv"):
             assert str(made) not in path.read_text()
     assert str(made) not in (store_of(made) / "zarr.json").read_text()
+
+
+def test_a_recipe_whose_model_learns_from_simulated_sites_makes_a_product(tmp_path: Path) -> None:
+    laboratory = {"source": "twin-laboratory", "seed": 2, "towers": 2, "period": [2000, 2001]}
+    path = small_recipe(
+        tmp_path,
+        training=SMALL["training"] | {"members": 2},
+        simulation={"sites": [laboratory], "period": [2000, 2001]},
+        model={"architecture": "transfer", "source_steps": 20, "steps": 20},
+    )
+    outcome = run(
+        load(path), Workspace(data=tmp_path, output=tmp_path / "products"), cluster="local:1"
+    )
+    assert verify(outcome.store) == []
+    with xr.open_zarr(outcome.store) as product:
+        assert np.isfinite(product["ch4_flux"].sel(time="2001").values).any()
+        told = json.loads(product.attrs["ch4grid_recipe"])
+        assert told["simulation"]["sites"][0]["seed"] == 2

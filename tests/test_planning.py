@@ -155,6 +155,12 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones(fresh: Workspace) ->
         plan(recipe(), fresh, scenario="hot")
 
 
+SIMULATION = {
+    "sites": [{"source": "twin-laboratory", "towers": 2, "period": [2000, 2001]}],
+    "period": [2000, 2001],
+}
+
+
 def test_the_training_key_follows_what_training_depends_on_and_nothing_else(
     fresh: Workspace,
 ) -> None:
@@ -170,7 +176,9 @@ def test_the_training_key_follows_what_training_depends_on_and_nothing_else(
         key(model={"architecture": "ctgat", "members": 3}),
         key(spin_up=1),
         key(discovery={}),
+        key(simulation=SIMULATION),
+        key(simulation=SIMULATION | {"period": [2001, 2001]}),
     ]
     write_drivers(fresh.data, 2002, warmer=1.0)
     others.append(key())
-    assert len({first, *others}) == 6
+    assert len({first, *others}) == 8

@@ -11,13 +11,16 @@ from ch4grid.models import Checkpoint
 from ch4grid.models.learner import Learner
 from ch4grid.models.stacking import Stack
 from ch4grid.models.tabular import ExtraTrees, Ridge
+from ch4grid.models.transfer.config import Transfer
 
 TREES = ExtraTrees(trees=20, min_leaf=5)
-MODELS = [TREES, Stack(of=(SMALL, Ridge(), TREES))]
+TRANSFER = Transfer(source_steps=60, steps=60)
+MODELS = [TREES, Stack(of=(SMALL, Ridge(), TREES)), TRANSFER]
 
 
 def _fitted(model: Learner) -> Checkpoint:
-    return training.fit(towers(), towers(), **settings(model=model, members=3))
+    told = settings(model=model, members=3, simulation=towers())
+    return training.fit(towers(), towers(), **told)
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=lambda model: model.architecture)
@@ -34,6 +37,23 @@ def test_a_checkpoint_opens_as_it_was_saved(checkpoint: Checkpoint, tmp_path: Pa
         np.testing.assert_array_equal(
             again.predict(towers(), last=12)[name], checkpoint.predict(towers(), last=12)[name]
         )
+
+
+def test_a_model_that_learns_from_a_simulation_opens_without_it_and_without_a_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _fitted(TRANSFER)
+    made.save(tmp_path)
+
+    def refused(*_: object) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(Transfer, "fit", refused)
+    opened = Checkpoint.load(tmp_path)
+    assert opened.refit is not None
+    assert opened.refit.training.simulation is None
+    said = opened.predict(towers(), last=12)["location"]
+    np.testing.assert_array_equal(said, made.predict(towers(), last=12)["location"])
 
 
 def test_members_differ_and_their_number_is_asked_for(checkpoint: Checkpoint) -> None:

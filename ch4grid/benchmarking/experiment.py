@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from ch4grid import sites as sites_package
 from ch4grid.assembly import Assembly, joined_clusters
 from ch4grid.benchmarking.recipe import BenchmarkRecipe
-from ch4grid.errors import InputError, RecipeError
+from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid, great_circle_km
-from ch4grid.models.transfer.domains import away_from
 from ch4grid.recipe import Recipe
 from ch4grid.sites import SiteSource
 from ch4grid.stores import Fingerprints, Workspace
 from ch4grid.twin.lattice import Lattice
-from ch4grid.vocabulary import ECOSYSTEMS, Gas, months
+from ch4grid.vocabulary import Gas
 
 # Land cells from which distances of deployment are drawn: grid [degrees] and rows south of it left out (Antarctica).
 DEPLOYMENT_RESOLUTION = 2.5
@@ -70,7 +69,9 @@ def assemble(recipe: BenchmarkRecipe, product: Recipe | None, workspace: Workspa
     return Experiment(
         samples=samples,
         series=samples if recipe.product is None and not recipe.discovery.sites else series,
-        simulation=_simulation(recipe, workspace, samples),
+        simulation=None
+        if recipe.simulation is None
+        else recipe.simulation.open(workspace, gas, recipe.spin_up, samples),
         distances=deployment_distances(samples),
         inputs=inputs,
     )
@@ -89,31 +90,7 @@ def tower_samples(
     if period is None:
         raise RecipeError("a benchmark of sites needs a period", where="period")
     towers = sites_package.assemble(sources, workspace, gas)
-    return in_period(towers, gas, period, recipe.spin_up)
-
-
-def in_period(towers: xr.Dataset, gas: Gas, period: tuple[int, int], spin_up: int) -> xr.Dataset:
-    """SITES as samples (site, time), classes by index, towers without a measured month left out.
-
-    Raises:
-        InputError: No tower has a measured month in the period.
-    """
-    time = months(period[0] - spin_up, period[1])
-    placed = towers.reindex(time=time)
-    placed[f"{gas.flux}_coverage"] = placed[f"{gas.flux}_coverage"].fillna(0.0)
-    measured = placed[gas.flux].where(placed["time.year"] >= period[0])
-    measured.attrs = dict(towers[gas.flux].attrs)
-    index = np.array([ECOSYSTEMS.index(str(e)) for e in towers["ecosystem"].values], dtype=np.int8)
-    samples = placed.assign({gas.flux: measured}).assign_coords(ecosystem=("site", index))
-    seen = np.flatnonzero(samples[gas.flux].notnull().any("time").values)
-    if not len(seen):
-        raise InputError(
-            "no tower has a measured month",
-            where="period",
-            expected=f"measurements in {period[0]}-{period[1]}",
-            found=f"{towers.sizes['site']} towers that measured at other times",
-        )
-    return samples.isel(site=seen).load()
+    return sites_package.in_period(towers, gas, period, recipe.spin_up)
 
 
 def chosen(samples: xr.Dataset, recipe: BenchmarkRecipe, gas: Gas) -> xr.Dataset:
@@ -153,17 +130,6 @@ def deployment_distances(samples: xr.Dataset) -> NDArray[np.float64]:
         samples["longitude"].values,
     )
     return np.asarray(distance.min(axis=1))
-
-
-def _simulation(
-    recipe: BenchmarkRecipe, workspace: Workspace, towers: xr.Dataset
-) -> xr.Dataset | None:
-    """Simulated sites, none of them near to a tower: what is held out later is among these."""
-    if recipe.simulation is None:
-        return None
-    found = sites_package.assemble(recipe.simulation.sites, workspace, recipe.gas_row)
-    simulated = in_period(found, recipe.gas_row, recipe.simulation.period, recipe.spin_up)
-    return away_from(simulated, towers)
 
 
 def _inputs(recipe: BenchmarkRecipe, workspace: Workspace) -> dict[str, str]:

@@ -9,7 +9,15 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ch4grid.errors import RecipeError
 from ch4grid.evaluation import Model, SplitKind
 from ch4grid.models.zoo import DECIDING_SPLIT
-from ch4grid.recipe import DiscoverySection, Recipe, Section, Years, first_problem, read_yaml
+from ch4grid.recipe import (
+    DiscoverySection,
+    Recipe,
+    Section,
+    Simulation,
+    Years,
+    first_problem,
+    read_yaml,
+)
 from ch4grid.recipe import load as load_product
 from ch4grid.sites import SiteSource
 from ch4grid.vocabulary import GASES, Gas
@@ -49,18 +57,6 @@ class SplitSection(Section):
     nested: bool = True
 
 
-class Simulated(Section):
-    """Simulated sites that models may learn from before they see a tower.
-
-    Args:
-        sites: Where they come from.
-        period: First and last year used.
-    """
-
-    sites: tuple[SiteSource, ...] = Field(min_length=1, strict=False)
-    period: Years = Field(strict=False)
-
-
 class BenchmarkRecipe(Section):
     """Models against towers.
 
@@ -95,7 +91,7 @@ class BenchmarkRecipe(Section):
     drivers: tuple[str, ...] = Field(default=(), strict=False)
     statics: tuple[str, ...] = Field(default=(), strict=False)
     discovery: DiscoverySection = DiscoverySection()
-    simulation: Simulated | None = None
+    simulation: Simulation | None = None
     tuning: Tuning = Tuning()
     models: dict[str, Model] = Field(default_factory=dict)
     splits: tuple[SplitSection, ...] = Field(
@@ -185,5 +181,6 @@ def _of_product(product: Recipe, path: Path) -> BenchmarkRecipe:
         gas=product.gas,
         product=path.name,
         discovery=product.discovery,
+        simulation=product.simulation,
         seed=seed,
     )

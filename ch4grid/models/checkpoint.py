@@ -26,6 +26,7 @@ from ch4grid.models.checkpoint_files import (
     ARRAYS,
     DOCUMENT,
     FORMAT,
+    below,
     damaged,
     document_of,
     read,
@@ -363,9 +364,7 @@ def _decode(document: dict[str, Any], arrays: Arrays) -> Checkpoint:
     """The checkpoint of both files' content."""
     members = []
     for i, steps in enumerate(document["steps"]):
-        prefix = f"member.{i}."
-        weights = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        members.append(Member(weights, arrays["probability"][i], steps))
+        members.append(Member(below(arrays, f"member.{i}."), arrays["probability"][i], steps))
     limit = document["applicability"]["threshold"]
     config, graph = (
         decoded(document["config"]),
@@ -400,16 +399,11 @@ def _decode(document: dict[str, Any], arrays: Arrays) -> Checkpoint:
         if "refit" in document
         else None,
         parts=tuple(
-            _decode(part, _below(arrays, f"part.{i}."))
+            _decode(part, below(arrays, f"part.{i}."))
             for i, part in enumerate(document.get("parts", ()))
         ),
         weights=tuple(document.get("weights", ())),
     )
-
-
-def _below(arrays: Arrays, prefix: str) -> Arrays:
-    """The arrays whose names begin with a prefix, without it."""
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
 def stored(config: Learner) -> dict[str, Any]:

@@ -5,7 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from ch4grid.errors import InputError
+
+Arrays = dict[str, NDArray[Any]]
 
 FORMAT = "ch4grid-checkpoint-1"
 ARRAYS = "model.safetensors"
@@ -63,3 +67,8 @@ def damaged(where: Path, expected: str, found: str) -> InputError:
 def sha256(content: bytes) -> str:
     """SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def below(arrays: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin with a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -8,7 +8,7 @@ the union of `models/config.py`.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import xarray as xr
@@ -55,6 +55,13 @@ class Regressor(Protocol):
             points: Drivers (site, time), statics (site), coordinates latitude, longitude and ecosystem (site), without
                 flux; a month may depend on itself and on earlier months only, a site on no other site of the points.
         """
+
+
+class State(NamedTuple):
+    """A fitted model as numbers by name and JSON values, enough to make it again without its towers."""
+
+    arrays: dict[str, NDArray[Any]]
+    document: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +150,22 @@ class Learner(BaseModel, ABC):
     def learn(self, training: TrainingSet, fold: NDArray[np.int64]) -> tuple[Law, Regressor]:
         """What the model says of each training tower when its fold is left out, and the model fitted to all of them."""
         return out_of_fold(self.trial(), training, fold), self.fit(training)
+
+    def state(self, fitted: Any) -> State | None:
+        """What `restored` needs to make a fitted model again; None for a model that is fitted again from its towers.
+
+        Args:
+            fitted: What `fit` of these settings gave.
+        """
+        return None
+
+    def restored(self, state: State) -> Regressor:
+        """The fitted model of a state, which says the same of every point.
+
+        Raises:
+            TypeError: Models of these settings have no state.
+        """
+        raise TypeError(f"{type(self).__name__} keeps no state")
 
     def varied(self, **changes: object) -> Self:
         """These settings with some of them changed, checked."""

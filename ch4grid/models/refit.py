@@ -1,12 +1,13 @@
-"""An ensemble of any learner that is kept as what it learnt from: towers, settings and seeds, no weights and no code.
+"""An ensemble of any learner that is kept as what it learnt from: towers, settings and seeds, and no code.
 
 A member learns from most of the clusters; those that it did not draw say how wide its law is. Fitting is a function of
-the towers, the settings and the seed, and takes seconds for the models that are kept in this way, so a checkpoint holds
-these and a process that opens it fits again. Nothing in it can run, and everything in it can be read.
+the towers, the settings and the seed, and takes seconds for most models, so a checkpoint holds these and a process that
+opens it fits again. A model whose settings give a `State` is kept with its weights and opens without a fit. Nothing in
+a checkpoint can run, and everything in it can be read.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -15,7 +16,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.graph import CausalGraph
-from ch4grid.models.learner import Learner, Regressor, TrainingSet, without_flux
+from ch4grid.models.checkpoint_files import below
+from ch4grid.models.learner import Learner, Regressor, State, TrainingSet, without_flux
 from ch4grid.models.magnitude import flux_limits
 from ch4grid.models.samples import Targets, class_codes
 from ch4grid.vocabulary import ECOSYSTEMS, Gas
@@ -47,12 +49,14 @@ class Refit:
         training: What it learns from; its graph is that of the checkpoint.
         drawn: Towers that each member learns from (member, site).
         scale: Laplace scale of each class (class) from the clusters that members have not seen [1].
+        states: Fitted members, of a model that keeps its weights; empty of one that is fitted again.
     """
 
     learner: Learner
     training: TrainingSet
     drawn: Mask
     scale: Floats
+    states: tuple[State, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, learner: Learner, training: TrainingSet, members: int, mapper: Mapper) -> "Refit":
@@ -67,13 +71,16 @@ class Refit:
         drawn = draw(training, members)
         tasks = [(learner, training, m, row) for m, row in enumerate(drawn)]
         fitted = list(mapper(_member, tasks))
-        made = cls(learner, training, drawn, _scales(training, fitted, drawn))
+        states = [state for r, _ in fitted if (state := learner.state(r)) is not None]
+        made = cls(learner, training, drawn, _scales(training, fitted, drawn), tuple(states))
         made.__dict__["regressors"] = [regressor for regressor, _ in fitted]
         return made
 
     @cached_property
     def regressors(self) -> list[Regressor]:
         """The fitted members."""
+        if self.states:
+            return [self.learner.restored(state) for state in self.states]
         tasks = enumerate(self.drawn)
         return [_fitted(self.learner, self.training, m, row) for m, row in tasks]
 
@@ -96,15 +103,25 @@ class Refit:
         return flux_limits(targets, codes, np.ones(len(codes))).astype(np.float64)
 
     def arrays(self) -> Arrays:
-        """What is numbers: towers, draws and scales."""
+        """What is numbers: towers, draws, scales and weights."""
         samples = self.training.samples
         names = [*map(str, samples.data_vars), *COORDINATES]
         months = samples["time"].values.astype("datetime64[M]").astype(np.int64)
-        return {f"refit.{n}": np.asarray(samples[n].values) for n in names} | {
-            "refit:time": months,
-            "refit:drawn": self.drawn.astype(np.uint8),
-            "refit:scale": self.scale,
+        weights = {
+            f"refit:member.{m}.{name}": values
+            for m, state in enumerate(self.states)
+            for name, values in state.arrays.items()
         }
+        towers = {f"refit.{n}": np.asarray(samples[n].values) for n in names}
+        return (
+            towers
+            | weights
+            | {
+                "refit:time": months,
+                "refit:drawn": self.drawn.astype(np.uint8),
+                "refit:scale": self.scale,
+            }
+        )
 
     def document(self) -> dict[str, Any]:
         """The rest as JSON values."""
@@ -114,7 +131,7 @@ class Refit:
             "seed": self.training.seed,
             "site": samples["site"].values.astype(str).tolist(),
             "static": sorted(str(n) for n, v in samples.data_vars.items() if v.ndim == 1),
-        }
+        } | ({"members": [state.document for state in self.states]} if self.states else {})
 
     @classmethod
     def from_files(
@@ -127,7 +144,7 @@ class Refit:
         graph: CausalGraph,
     ) -> "Refit":
         """The ensemble of what `arrays` and `document` gave."""
-        values = {k.removeprefix("refit."): v for k, v in arrays.items() if k.startswith("refit.")}
+        values = below(arrays, "refit.")
         static = set(document["static"])
         data = {
             n: (("site",) if n in static else ("site", "time"), v)
@@ -142,7 +159,11 @@ class Refit:
         )
         training = TrainingSet(samples, gas=gas, seed=document["seed"], discoverer=Known(graph))
         drawn = arrays["refit:drawn"].astype(bool)
-        return cls(learner, training, drawn, arrays["refit:scale"])
+        states = tuple(
+            State(below(arrays, f"refit:member.{m}."), told)
+            for m, told in enumerate(document.get("members", ()))
+        )
+        return cls(learner, training, drawn, arrays["refit:scale"], states)
 
 
 @dataclass(frozen=True, eq=False)

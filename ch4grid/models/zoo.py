@@ -18,13 +18,16 @@ DECIDING_SPLIT: Literal["loco"] = "loco"
 DECIDING_SCORE = "asinh_nse"
 
 
-def best_of(rows: list[dict[str, Any]], among: tuple[str, ...], table: Path) -> dict[str, Any]:
+def best_of(
+    rows: list[dict[str, Any]], among: tuple[str, ...], table: Path, *, simulated: bool = False
+) -> dict[str, Any]:
     """Settings (`chosen`) and `reason` of the model with the highest efficiency at clusters of towers left out.
 
     Args:
         rows: Rows of a benchmark.
         among: Names to choose from; all that can make a product when empty.
         table: Where they come from, for messages.
+        simulated: Whether there are simulated sites, without which no model that learns from them is taken.
 
     Raises:
         RecipeError: No model in the rows was scored under that split and can make a product.
@@ -32,7 +35,7 @@ def best_of(rows: list[dict[str, Any]], among: tuple[str, ...], table: Path) -> 
     order = [
         row
         for row in ranked(rows, DECIDING_SPLIT)
-        if (not among or row["model"] in among) and settings_of(row) is not None
+        if (not among or row["model"] in among) and _able(row, simulated=simulated)
     ]
     if not order:
         raise RecipeError(
@@ -58,15 +61,18 @@ def ranked(rows: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
 
 
 def settings_of(row: dict[str, Any]) -> Learner | None:
-    """The settings in a row of a benchmark; None for a model that makes no product.
-
-    A model that transfers from simulated sites makes none yet: a product recipe has no simulation to give it.
-    """
+    """The settings in a row of a benchmark; None for a model that makes no product."""
     try:
         found: Learner = TypeAdapter(ModelConfig).validate_python(row.get("settings"), strict=False)
     except ValidationError:
         return None
-    return None if transfers(found) else found
+    return found
+
+
+def _able(row: dict[str, Any], *, simulated: bool) -> bool:
+    """Whether the model of a row can make a product, with simulated sites or without."""
+    found = settings_of(row)
+    return found is not None and (simulated or not transfers(found))
 
 
 def transfers(learner: Learner) -> bool:

@@ -13,6 +13,7 @@ from ch4grid.schema import check_sites
 from ch4grid.sites.clusters import clusters
 from ch4grid.sites.fluxnet_ch4 import FluxnetCH4
 from ch4grid.sites.laboratory import TwinLaboratory
+from ch4grid.sites.measured import in_period
 from ch4grid.sites.table import TowerTable
 from ch4grid.sites.twin import TwinTowers
 from ch4grid.sites.xmethanewet import XMethaneWet
@@ -33,6 +34,7 @@ __all__ = [
     "XMethaneWet",
     "assemble",
     "clusters",
+    "in_period",
 ]
 
 

@@ -44,6 +44,7 @@ def fit(
     mapper: Mapper = map,
     neighbour_distances: Floats | None = None,
     discoverer: Callable[..., CausalGraph] = discover,
+    simulation: xr.Dataset | None = None,
 ) -> Checkpoint:
     """The calibrated checkpoint of all towers.
 
@@ -61,6 +62,7 @@ def fit(
         mapper: Maps a module-level function over picklable tasks, in order.
         neighbour_distances: Distances [km] from cells of deployment to their nearest tower.
         discoverer: Finds the causal graph; called like `causal.discover`.
+        simulation: Simulated sites that a model may learn from first, none of them near to a tower.
 
     Raises:
         InputError: There are too few clusters for the folds, or no month is measured well enough.
@@ -69,6 +71,7 @@ def fit(
     ensemble = _ensemble(
         samples, series, gas, model, discovery, seed, neighbour_distances, discoverer
     )
+    ensemble = replace(ensemble, simulation=simulation)
     everyone = np.arange(len(ensemble.clusters))
     if folds == 0:
         return fit_parts(ensemble, [everyone], [members], mapper)[0]

@@ -65,6 +65,7 @@ class Ensemble:
         seed: Seed of everything random.
         distances: Distances [km] from cells of deployment to their nearest tower; may be empty.
         discoverer: Finds the causal graph.
+        simulation: Simulated sites, none of them near to a tower; None without.
     """
 
     samples: xr.Dataset
@@ -75,6 +76,7 @@ class Ensemble:
     seed: int
     distances: Floats
     discoverer: Callable[..., CausalGraph] = discover
+    simulation: xr.Dataset | None = None
 
     @property
     def clusters(self) -> Integers:
@@ -155,6 +157,7 @@ def _refitted(
         gas=ensemble.gas,
         seed=ensemble.seed,
         discoverer=Known(made.graph),
+        simulation=ensemble.simulation,
     )
     refit = Refit.of(ensemble.model, training, members, mapper)
     return replace(

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from ch4grid import recipe as product_recipes
+from ch4grid import sites
 from ch4grid.benchmarking import Benchmarked, benchmark, experiment, load
-from ch4grid.benchmarking.experiment import assemble, in_period
+from ch4grid.benchmarking.experiment import assemble
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.models.tabular import Ridge
 from ch4grid.stores import Workspace
@@ -170,12 +171,12 @@ def test_towers_from_files_are_those_that_were_written(workspace: Workspace) -> 
 def test_the_period_bounds_fluxes_and_the_spin_up_drivers() -> None:
     names = np.array(["boreal-peatland"] * 20)
     towers = planted.towers().assign_coords(ecosystem=("site", names))
-    found = in_period(towers, planted.GAS, (2003, 2003), 1)
+    found = sites.in_period(towers, planted.GAS, (2003, 2003), 1)
     assert found["time"].dt.year.values.tolist() == [2002] * 12 + [2003] * 12
     assert found["ch4_flux"].sel(time="2002").isnull().all()
     assert found["tas"].notnull().all()
     with pytest.raises(InputError, match="no tower has a measured month"):
-        in_period(towers, planted.GAS, (2010, 2011), 0)
+        sites.in_period(towers, planted.GAS, (2010, 2011), 0)
 
 
 def test_simulated_sites_near_a_tower_are_left_out(workspace: Workspace) -> None:

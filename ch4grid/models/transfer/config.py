@@ -18,12 +18,12 @@ discriminator is optimised; weights multiply the error of each site, not the mea
 domains have; targets are measured months only. Site-months, not site-years of days.
 """
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
 from ch4grid.errors import InputError
-from ch4grid.models.learner import Learner, TrainingSet
+from ch4grid.models.learner import Learner, State, TrainingSet
 
 if TYPE_CHECKING:
     from ch4grid.models.transfer.training import TransferModel
@@ -84,3 +84,14 @@ class Transfer(Learner):
         from ch4grid.models.transfer.training import fit
 
         return fit(self, training)
+
+    def state(self, fitted: Any) -> State:
+        """Weights, scaler and units of a fitted network: it needs neither towers nor simulation again."""
+        found: State = fitted.state()
+        return found
+
+    def restored(self, state: State) -> "TransferModel":
+        """The network of a state."""
+        from ch4grid.models.transfer.training import restore
+
+        return restore(self, state)

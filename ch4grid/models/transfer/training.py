@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ch4grid.models.learner import Law, TrainingSet
+from ch4grid.models.checkpoint_files import below
+from ch4grid.models.learner import Law, State, TrainingSet
 from ch4grid.models.samples import Scaler
 from ch4grid.models.transfer.domains import (
     Domain,
@@ -105,6 +106,30 @@ class TransferModel:
         with torch.no_grad():
             scores = torch.cat([torch.stack([n(p) for n in self.networks]).sum(0) for p in parts])
         return Law(self.mean + self.spread * scores.numpy().astype(np.float64))
+
+    def state(self) -> State:
+        """Weights by number of the network and name, and the rest."""
+        arrays = {
+            f"{i}.{name}": weight.detach().numpy()
+            for i, network in enumerate(self.networks)
+            for name, weight in network.state_dict().items()
+        }
+        units = {"mean": self.mean, "spread": self.spread, "networks": len(self.networks)}
+        return State(arrays, {"scaler": self.scaler.to_json()} | units)
+
+
+def restore(settings: "Transfer", state: State) -> TransferModel:
+    """The model whose state this is."""
+    networks = []
+    for i in range(state.document["networks"]):
+        kept = below(state.arrays, f"{i}.")
+        weights = {name: torch.from_numpy(values) for name, values in kept.items()}
+        features = weights["inner.weight"].shape[1]
+        network = Network(features, settings.width, settings.cell, settings.dropout)
+        network.load_state_dict(weights)
+        networks.append(network.eval())
+    scaler = Scaler.from_json(state.document["scaler"])
+    return TransferModel(scaler, state.document["mean"], state.document["spread"], tuple(networks))
 
 
 def fit(settings: "Transfer", training: TrainingSet) -> TransferModel:

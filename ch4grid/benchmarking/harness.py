@@ -366,7 +366,7 @@ def _training(
         discoverer=KeptDiscovery(
             folder / "graphs",
             recipe.gas_row.flux,
-            tuple(n for n in drivers if n in series),
+            drivers,
             recipe.discovery.settings,
             recipe.seed,
         ),

@@ -71,8 +71,8 @@ class BenchmarkRecipe(Section):
         spin_up: Years of drivers before the period, for models with a memory.
         drivers: Drivers that are used, by name; empty means all.
         statics: Static predictors that are used, by name; empty means all.
-        discovery: Where the causal graph comes from.
-        simulation: What `transfer` models learn from first.
+        discovery: Where the causal graph comes from; that of the product recipe unless given.
+        simulation: What `transfer` models learn from first; likewise.
         tuning: How settings are chosen.
         models: By name; empty means every model of the zoo.
         splits: What is hidden from the models.
@@ -149,7 +149,9 @@ def load(path: Path) -> tuple[BenchmarkRecipe, Recipe | None]:
     if made.product is None:
         return made, None
     product = load_product(path.parent / made.product)
-    return made.model_copy(update={"gas": product.gas}), product
+    unsaid = {"discovery", "simulation"} - made.model_fields_set
+    own = {"gas": product.gas} | {name: getattr(product, name) for name in unsaid}
+    return made.model_copy(update=own), product
 
 
 def spoken(

@@ -318,6 +318,14 @@ def test_networks_under_the_graph_and_their_controls_run_on_the_same_fold(
     assert not np.allclose(one, other)
 
 
+def test_drivers_that_discovery_does_not_see_stay_predictors_of_the_network(tmp_path: Path) -> None:
+    blind = planted.experiment(series=planted.towers().drop_vars("ps"))
+    quick = CTGATConfig(members=1, width=2, heads=1, steps=3)
+    asked = planted.recipe(splits=[{"split": "loco", "groups": 2, "nested": False}])
+    found, _ = run(tmp_path, harness.jobs(asked, blind, {"ctgat": quick}, asked.splits, tmp_path))
+    assert np.isfinite(found["predicted_asinh"]).all()
+
+
 def test_a_kept_graph_is_read_as_it_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

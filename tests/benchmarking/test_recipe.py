@@ -157,3 +157,23 @@ def test_quick_is_the_headline_in_few_groups_without_tuning() -> None:
     quick = hastened(slow)
     assert [(s.split, s.groups) for s in quick.splits] == [("loco", 3)]
     assert (quick.tuning.candidates, quick.tuning.groups) == (1, 5)
+
+
+def test_a_benchmark_of_a_product_takes_its_discovery_and_simulation(tmp_path: Path) -> None:
+    laboratory = {"source": "twin-laboratory", "towers": 2, "period": [2000, 2001]}
+    simulation = {"sites": [laboratory], "period": [2000, 2001]}
+    settings = {"settings": {"bootstraps": 7}}
+    write(
+        tmp_path,
+        planted_recipe.document(
+            training={"period": [2000, 2001]}, discovery=settings, simulation=simulation
+        ),
+        "product.yaml",
+    )
+    rested = document(product="product.yaml", sites=None, period=None)
+    recipe, product = load(write(tmp_path, rested))
+    assert product is not None
+    assert recipe.discovery == product.discovery
+    assert recipe.simulation == product.simulation is not None
+    own, _ = load(write(tmp_path, rested | {"discovery": {"settings": {"bootstraps": 3}}}))
+    assert own.discovery.settings.bootstraps == 3

@@ -6,7 +6,7 @@ graph, calibration, skill, provenance) and the hash of the first. The JSON is wr
 
 import json
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ch4grid.graph import CausalGraph
 from ch4grid.models.attention import ParentLists
+from ch4grid.models.batching import batches
 from ch4grid.models.checkpoint_files import (
     ARRAYS,
     DOCUMENT,
@@ -154,7 +155,12 @@ class Checkpoint:
             raise damaged(folder, "a checkpoint of this version", str(error)) from error
 
     def predict(
-        self, points: xr.Dataset, *, device: str = "cpu", batch: int = 64, last: int | None = None
+        self,
+        points: xr.Dataset,
+        *,
+        device: str = "cpu",
+        batch: int | None = None,
+        last: int | None = None,
     ) -> xr.Dataset:
         """The law of the flux at points, all members in one pass, in asinh space.
 
@@ -164,7 +170,8 @@ class Checkpoint:
         Args:
             points: Drivers (site, time), statics (site), coordinates latitude, longitude and ecosystem (site).
             device: Torch device.
-            batch: Points of one class side by side; the last ones are padded to the same shape.
+            batch: Points of one class side by side, by device when None; the last ones are padded to the same shape,
+                and where memory runs out it is halved (`models.batching`).
             last: Months at the end that are wanted, all by default; the earlier ones are memory and cost less.
 
         Returns:
@@ -188,7 +195,7 @@ class Checkpoint:
             attrs={"transform": f"asinh(flux / {GASES[self.gas].asinh_scale:g} nmol m-2 s-1)"},
         )
 
-    def _all_laws(self, points: xr.Dataset, wanted: int, device: str, batch: int) -> Singles:
+    def _all_laws(self, points: xr.Dataset, wanted: int, device: str, batch: int | None) -> Singles:
         """Location, scale and quantiles (2 + Q, M, S, T) of the last months at points."""
         if self.parts:
             told = [part._all_laws(points, wanted, device, batch) for part in self.parts]
@@ -202,13 +209,23 @@ class Checkpoint:
         laws = np.zeros((LAW, len(self.members), len(table.site), wanted), np.float32)
         for code in np.flatnonzero(shares.any(axis=0)):
             rows = np.flatnonzero(shares[:, code])
-            for start in range(0, len(rows), batch):
-                part = rows[start : start + batch]
-                padded = part[np.minimum(np.arange(batch), len(part) - 1)]
-                asked = replace(table.at(padded), ecosystem=np.full(batch, code))
-                found = self._laws(asked, calendar, wanted, device)[:, :, : len(part)]
+            predict = partial(self._class_laws, table, int(code), calendar, wanted, device)
+            for part, found in batches(rows, predict, device=device, size=batch):
                 laws[:, :, part] += shares[part, code, None] * found
         return laws
+
+    def _class_laws(
+        self,
+        table: Points,
+        code: int,
+        calendar: Integers,
+        wanted: int,
+        device: str,
+        rows: NDArray[np.intp],
+    ) -> Singles:
+        """Laws (2 + Q, M, rows, T) of some of the points, all taken for one class."""
+        asked = replace(table.at(rows), ecosystem=np.full(len(rows), code))
+        return self._laws(asked, calendar, wanted, device)
 
     def applicability_features(self, points: xr.Dataset) -> Singles:
         """Scaled predictors (site, time, feature) that the area of applicability is measured with."""

@@ -42,7 +42,7 @@ def cell_shares(rings: Sequence[Float], grid: Grid) -> Float:
     cell = row * columns + column
     inside = np.bincount(cell, width * _below(row, first[:, 1], last[:, 1], grid), rows * columns)
     whole = np.bincount(cell, width, rows * columns).reshape(rows, columns)
-    share = inside.reshape(rows, columns)
+    share: Float = inside.reshape(rows, columns)
     share[:-1] += np.cumsum(whole[::-1], axis=0)[::-1][1:]
     return _settled(-share)
 
@@ -64,7 +64,7 @@ def _pieces(start: Float, end: Float) -> tuple[Float, Float]:
         point = start[owner] + place[:, None] * step
         point[:, axis] = line
         owners, places, points = [*owners, owner], [*places, place], [*points, point]
-    owner, place, point = map(np.concatenate, (owners, places, points))
+    owner, place, point = np.concatenate(owners), np.concatenate(places), np.concatenate(points)
     order = np.lexsort((place, owner))
     same = owner[order][1:] == owner[order][:-1]
     return point[order][:-1][same], point[order][1:][same]

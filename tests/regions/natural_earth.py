@@ -54,7 +54,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     for k in range(count):
         at, row = header + k * length + 1, {}
         for name, width in fields:
-            row[name] = content[at : at + width].decode("utf-8").strip()
+            row[name] = content[at : at + width].decode("latin-1").strip()
             at += width
         rows.append(row)
     return rows

@@ -177,7 +177,7 @@ def geodesic(geometry: dict) -> float:
     for polygon in geometry["coordinates"]:
         for number, corners in enumerate(polygon):
             points = np.array(corners)
-            steps = np.maximum(np.ceil(np.abs(np.diff(points, axis=0)).max(axis=1) / 0.05), 1)
+            steps = np.maximum(np.ceil(np.abs(np.diff(points, axis=0)).max(axis=1) / 0.02), 1)
             places = np.concatenate(
                 [np.arange(n) / n + k for k, n in enumerate(steps.astype(int))]
             )

@@ -27,6 +27,8 @@ BANDS: dict[str, tuple[float, float]] = {
 WHOLE: Slices = (slice(None), slice(None))
 # Attribute of a product: factor on the half width of intervals of its budgets.
 INFLATION = "budget_inflation"
+# Excess over a whole cell that sums of shares may have.
+ROUNDING = 1e-9
 # A class has an interval of its paired difference while no larger share of it lies in cells that one product lacks.
 ALONE = 0.01
 
@@ -199,7 +201,7 @@ def share_on(region: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
                 fix="Bring it to the grid with ch4grid.regrid or build it from the coordinates of the product",
             )
     share = region.astype(np.float64).fillna(0.0)
-    if float(share.min()) < 0 or float(share.max()) > 1:
+    if float(share.min()) < -ROUNDING or float(share.max()) > 1 + ROUNDING:
         raise InputError(
             "the region is not a share of the cell area",
             where="region",

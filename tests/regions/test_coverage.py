@@ -13,9 +13,7 @@ from ch4grid.grid import Grid, zone_area
 from ch4grid.regions import region_share
 
 GRID = Grid(7.5)
-CORNERS = st.lists(
-    st.tuples(st.floats(0.05, 0.95), st.floats(0.2, 1.0)), min_size=3, max_size=9
-)
+CORNERS = st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(0.2, 1.0)), min_size=3, max_size=9)
 
 
 def box(west: float, south: float, east: float, north: float) -> dict:
@@ -56,7 +54,9 @@ def test_shares_lie_in_the_unit_interval_whichever_way_a_ring_runs(corners, back
     told = share({"type": "Polygon", "coordinates": [corners[::-1] if backwards else corners]})
     assert told.min() >= 0
     assert told.max() <= 1
-    np.testing.assert_allclose(told, share({"type": "Polygon", "coordinates": [corners]}), atol=1e-9)
+    np.testing.assert_allclose(
+        told, share({"type": "Polygon", "coordinates": [corners]}), atol=1e-9
+    )
 
 
 @given(star())
@@ -90,17 +90,25 @@ def test_halves_of_a_region_add_up_to_it(corners, angle):
     ring_ = corners[:-1]
     half = len(ring_) // 2
     centre = np.mean(ring_, axis=0).tolist()
-    first, second = [*ring_[: half + 1], centre, ring_[0]], [*ring_[half:], ring_[0], centre, ring_[half]]
+    first, second = (
+        [*ring_[: half + 1], centre, ring_[0]],
+        [*ring_[half:], ring_[0], centre, ring_[half]],
+    )
     parts = []
     for part in (first, second):
         try:
             parts.append(share({"type": "Polygon", "coordinates": [part]}))
         except ValueError:
             return  # the cut crosses the ring
-    np.testing.assert_allclose(sum(parts), share({"type": "Polygon", "coordinates": [corners]}), atol=2e-9)
+    np.testing.assert_allclose(
+        sum(parts), share({"type": "Polygon", "coordinates": [corners]}), atol=2e-9
+    )
 
 
-@given(st.lists(st.floats(-179, 179), min_size=1, max_size=6, unique=True), st.lists(st.floats(-89, 89), min_size=1, max_size=6, unique=True))
+@given(
+    st.lists(st.floats(-179, 179), min_size=1, max_size=6, unique=True),
+    st.lists(st.floats(-89, 89), min_size=1, max_size=6, unique=True),
+)
 def test_boxes_that_tile_the_globe_have_shares_that_add_up_to_one(meridians, parallels):
     x, y = [-180, *sorted(meridians), 180], [-90, *sorted(parallels), 90]
     total = np.zeros(GRID.shape)
@@ -141,9 +149,15 @@ def test_a_ring_round_a_pole_encloses_its_cap(pole, backwards):
 def test_the_antimeridian_may_be_cut_crossed_or_passed():
     cut = {
         "type": "MultiPolygon",
-        "coordinates": [box(175, -20, 180, 11)["coordinates"], box(-180, -20, -172, 11)["coordinates"]],
+        "coordinates": [
+            box(175, -20, 180, 11)["coordinates"],
+            box(-180, -20, -172, 11)["coordinates"],
+        ],
     }
-    crossed = {"type": "Polygon", "coordinates": [[[175, -20], [-172, -20], [-172, 11], [175, 11], [175, -20]]]}
+    crossed = {
+        "type": "Polygon",
+        "coordinates": [[[175, -20], [-172, -20], [-172, 11], [175, 11], [175, -20]]],
+    }
     for other in (crossed, box(175, -20, 188, 11), box(-185, -20, -172, 11)):
         np.testing.assert_allclose(share(other), share(cut), atol=1e-9)
     assert area(cut) == pytest.approx(zone_area(np.array([[-20.0, 11]]))[0] * 13 / 360, rel=1e-9)
@@ -178,9 +192,7 @@ def geodesic(geometry: dict) -> float:
         for number, corners in enumerate(polygon):
             points = np.array(corners)
             steps = np.maximum(np.ceil(np.abs(np.diff(points, axis=0)).max(axis=1) / 0.02), 1)
-            places = np.concatenate(
-                [np.arange(n) / n + k for k, n in enumerate(steps.astype(int))]
-            )
+            places = np.concatenate([np.arange(n) / n + k for k, n in enumerate(steps.astype(int))])
             x, y = (np.interp(places, np.arange(len(points)), points[:, d]) for d in (0, 1))
             size = abs(wgs84.polygon_area_perimeter(x, y)[0])
             total += size if number == 0 else -size

@@ -71,10 +71,16 @@ def test_a_hole_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (polygon([[0, 0], [20, 20], [20, 0], [0, 20], [0, 0]]), r"cross each other.*longitude 10, latitude 10"),
+        (
+            polygon([[0, 0], [20, 20], [20, 0], [0, 20], [0, 0]]),
+            r"cross each other.*longitude 10, latitude 10",
+        ),
         (polygon(SQUARE[:-1]), "not closed"),
         (polygon(SQUARE[:3]), "four or more positions"),
-        (polygon([*SQUARE[:2], [float("nan"), 3], *SQUARE[2:]]), "a ring of the geometry is invalid"),
+        (
+            polygon([*SQUARE[:2], [float("nan"), 3], *SQUARE[2:]]),
+            "a ring of the geometry is invalid",
+        ),
         (polygon([[0, 0], "north", [1, 1], [0, 0]]), "a ring of the geometry is invalid"),
         (polygon([[5e5, 0], [6e5, 0], [6e5, 4e6], [5e5, 0]]), "not in degrees.*EPSG:4326"),
         (polygon(SQUARE, EAST), "a hole lies outside"),
@@ -86,9 +92,15 @@ def test_a_hole_is_left_out() -> None:
         (collection(), "the GeoJSON is empty"),
         ({"type": "Feature", "geometry": None, "properties": {}}, "the GeoJSON is empty"),
         ({"latitude": 3}, "this is not GeoJSON"),
-        (collection(feature(SQUARE), crs={"properties": {"name": "EPSG:3857"}}), "another coordinate reference system"),
+        (
+            collection(feature(SQUARE), crs={"properties": {"name": "EPSG:3857"}}),
+            "another coordinate reference system",
+        ),
         (polygon([[-100, 0], [100, 0], [100, 9], [-100, 9], [-100, 0]]), "either way round"),
-        (polygon([*[[x, x / 10] for x in range(-180, 180, 10)], [-180, -18]]), "which pole it encloses is open"),
+        (
+            polygon([*[[x, x / 10] for x in range(-180, 180, 10)], [-180, -18]]),
+            "which pole it encloses is open",
+        ),
     ],
 )
 def test_what_is_no_region_is_refused(source: dict[str, Any], message: str) -> None:
@@ -113,7 +125,10 @@ def test_files_that_are_missing_or_no_json_are_named(tmp_path: Path) -> None:
 def test_a_set_joins_features_of_one_name_and_leaves_out_the_nameless(tmp_path: Path) -> None:
     north = [[0, 20], [20, 20], [20, 40], [0, 40], [0, 20]]
     found = collection(
-        feature(SQUARE, code="A"), feature(EAST, code=" "), feature(north, code="A"), feature(EAST, code="B")
+        feature(SQUARE, code="A"),
+        feature(EAST, code=" "),
+        feature(north, code="A"),
+        feature(EAST, code="B"),
     )
     (tmp_path / "set.geojson").write_text(json.dumps(found))
     workspace = Workspace(data=tmp_path, output=tmp_path)

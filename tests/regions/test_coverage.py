@@ -1,5 +1,6 @@
 """Shares of cells: laws over any polygon, closed forms on WGS84, geodesic areas of countries."""
 
+import itertools
 from pathlib import Path
 
 import natural_earth
@@ -112,11 +113,11 @@ def test_halves_of_a_region_add_up_to_it(corners, angle):
 def test_boxes_that_tile_the_globe_have_shares_that_add_up_to_one(meridians, parallels):
     x, y = [-180, *sorted(meridians), 180], [-90, *sorted(parallels), 90]
     total = np.zeros(GRID.shape)
-    for west, east in zip(x[:-1], x[1:], strict=True):
-        for south, north in zip(y[:-1], y[1:], strict=True):
+    for west, east in itertools.pairwise(x):
+        for south, north in itertools.pairwise(y):
             middle = (west + east) / 2
             cut = [west, middle, east] if east - west > 180 else [west, east]
-            for a, b in zip(cut[:-1], cut[1:], strict=True):
+            for a, b in itertools.pairwise(cut):
                 try:
                     total += share(box(a, south, b, north))
                 except ValueError:

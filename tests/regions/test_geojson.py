@@ -136,7 +136,9 @@ def test_a_set_joins_features_of_one_name_and_leaves_out_the_nameless(tmp_path: 
     shares = regions.shares(workspace, GRID)
     assert regions.names(workspace) == list(shares["region"].values) == ["A", "B"]
     np.testing.assert_allclose(shares.sum(("latitude", "longitude")), [8, 4])
-    with pytest.raises(InputError, match="no feature has the property 'iso'.*Expected one of code"):
+    with pytest.raises(
+        InputError, match=r"no feature has the property 'iso'.*Expected one of code"
+    ):
         RegionSet(path="set.geojson", name="iso").names(workspace)
     with pytest.raises(InputError, match="the file of the regions is missing"):
         RegionSet(path="other.geojson", name="iso").names(workspace)

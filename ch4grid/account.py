@@ -89,13 +89,22 @@ def place_of(ds: xr.Dataset, region: Region = None, feature: str | None = None) 
         feature: Identifier or property of the features of a GeoJSON to take; all of them when None.
 
     Raises:
-        InputError: The region is not on the grid, not valid GeoJSON, or no name of the product.
+        InputError: The region is not on the grid, not valid GeoJSON, or no name of the product; or a feature is asked
+            of what has none.
     """
     names = [str(r) for r in ds["region"].values] if "region" in ds else []
+    known = isinstance(region, str) and region in names
+    if feature is not None and (region is None or known or isinstance(region, xr.DataArray)):
+        raise InputError(
+            "a feature can only be taken from GeoJSON",
+            where="feature",
+            expected="a region that is a GeoJSON file, mapping or geometry",
+            found=f"{feature} and {'no region' if region is None else 'a region of another kind'}",
+        )
     whole = ds.sizes["longitude"] == 2 * ds.sizes["latitude"] and _is_global(ds)
     if region is None:
         return Place(GLOBE if whole and GLOBE in names else "", None)
-    if isinstance(region, str) and region in names:
+    if known:
         share = ds["region_fraction"].sel(region=region, drop=True)
         return Place(region if whole else "", share)
     if isinstance(region, xr.DataArray):
@@ -128,7 +137,7 @@ def _drawn(ds: xr.Dataset, region: object, feature: str | None) -> xr.DataArray:
     """Share of the cells of a product, cut or whole, in GeoJSON."""
     from ch4grid.regions import region_share
 
-    step = float(np.diff(ds["latitude"].values[:2])[0]) if ds.sizes["latitude"] > 1 else 180.0
+    step = float(abs(np.diff(ds["latitude"].values[:2])[0])) if ds.sizes["latitude"] > 1 else 180.0
     grid = Grid(180.0 / round(180.0 / step))
     share = region_share(region, grid, feature=feature)
     area = share.copy(data=grid.cell_area * share.values)

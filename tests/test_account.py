@@ -143,6 +143,18 @@ def test_what_the_product_has_not_is_refused(product, region, years, message) ->
         ch4grid.budget(product, region=region, years=years)
 
 
+@pytest.mark.parametrize("region", [None, "tropics", xr.DataArray(1.0)])
+def test_a_feature_of_what_is_no_geojson_is_refused(product: xr.Dataset, region) -> None:
+    with pytest.raises(InputError, match=r"only be taken from GeoJSON.*Found Peru"):
+        ch4grid.budget(product, region=region, feature="Peru")
+
+
+def test_a_product_turned_north_up_gives_the_same(product: xr.Dataset) -> None:
+    turned = product.isel(latitude=slice(None, None, -1))
+    found, expected = (ch4grid.budget(ds, region=BOX, years=2001) for ds in (turned, product))
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9)
+
+
 def test_a_product_on_another_grid_takes_no_polygon(product: xr.Dataset) -> None:
     moved = product.assign_coords(longitude=product["longitude"] + 3.0)
     with pytest.raises(InputError, match="not on a regular global grid"):

@@ -40,11 +40,17 @@ def cell_shares(rings: Sequence[Float], grid: Grid) -> Float:
     column, row = middle[:, 0] % columns, np.clip(middle[:, 1], 0, rows - 1)
     width = last[:, 0] - first[:, 0]
     cell = row * columns + column
-    inside = np.bincount(cell, width * _below(row, first[:, 1], last[:, 1], grid), rows * columns)
-    whole = np.bincount(cell, width, rows * columns).reshape(rows, columns)
-    share: Float = inside.reshape(rows, columns)
+    part = width * _below(row, first[:, 1], last[:, 1], grid)
+    share, whole = (_summed(cell, values, grid) for values in (part, width))
     share[:-1] += np.cumsum(whole[::-1], axis=0)[::-1][1:]
     return _settled(-share)
+
+
+def _summed(cell: Integer, values: Float, grid: Grid) -> Float:
+    """Sums over the pieces in every cell (latitude, longitude)."""
+    rows, columns = grid.shape
+    total = np.bincount(cell, weights=values, minlength=rows * columns)
+    return total.astype(np.float64).reshape(rows, columns)
 
 
 def _settled(share: Float) -> Float:

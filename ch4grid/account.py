@@ -106,7 +106,7 @@ def place_of(ds: xr.Dataset, region: Region = None, feature: str | None = None) 
         return Place(GLOBE if whole and GLOBE in names else "", None)
     if known:
         share = ds["region_fraction"].sel(region=region, drop=True)
-        return Place(region if whole else "", share)
+        return Place(str(region) if whole else "", share)
     if isinstance(region, xr.DataArray):
         plane = xr.ones_like(ds["cell_area"], dtype=float)
         try:

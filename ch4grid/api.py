@@ -1,11 +1,12 @@
 """The public functions, each a door to one stage: strings and folders come in here and nowhere deeper."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import xarray as xr
 
-from ch4grid import budgets
+from ch4grid import account, budgets
+from ch4grid.account import Annual, Interval, Region, Years
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
@@ -14,14 +15,6 @@ if TYPE_CHECKING:
     from ch4grid.graph import CausalGraph
     from ch4grid.planning import Plan
     from ch4grid.running import Outcome
-
-
-class Interval(NamedTuple):
-    """A budget with its 90 % interval [Tg per month]."""
-
-    lower: xr.DataArray
-    mean: xr.DataArray
-    upper: xr.DataArray
 
 
 def open(product: str | Path) -> xr.Dataset:
@@ -42,23 +35,84 @@ def open(product: str | Path) -> xr.Dataset:
         ) from error
 
 
-def budget(ds: xr.Dataset, *, region: xr.DataArray | None = None, level: float = 0.9) -> Interval:
-    """Monthly budget of a region from the members of a product, with the interval that held-out towers ask for.
+@overload
+def budget(
+    ds: xr.Dataset, *, region: Region = None, feature: str | None = None, level: float = 0.9
+) -> Interval: ...
+@overload
+def budget(
+    ds: xr.Dataset,
+    *,
+    region: Region = None,
+    feature: str | None = None,
+    years: Years,
+    level: float = 0.9,
+) -> Annual: ...
+def budget(
+    ds: xr.Dataset,
+    *,
+    region: Region = None,
+    feature: str | None = None,
+    years: Years | None = None,
+    level: float = 0.9,
+) -> Interval | Annual:
+    """Budget of any region with the interval that its members and held-out towers ask for.
+
+    Members are summed first and their spread is taken of the sums, so errors that cells share stay shared. Only chunks
+    that the region touches are read, now, and only in the years asked for.
 
     Args:
         ds: An opened product.
-        region: Mask, or share of each cell (latitude, longitude) on the product's grid, or something that broadcasts to
-            it such as `ds.latitude > 60`; the globe when None.
+        region: The globe when None. A region of the product by name (`tropics`). A mask, or share of each cell
+            (latitude, longitude) on the product's grid, or something that broadcasts to it such as
+            `ds.latitude > 60`. Or GeoJSON in degrees of WGS84: a file, a mapping, a geometry of shapely; then cells
+            count by the exact share of their area.
+        feature: Only features of the GeoJSON with this identifier or value of a property; all together when None.
+        years: A year or several, complete ones; None for masses by month.
         level: Coverage of the interval.
 
+    Returns:
+        `lower, mean, upper`. Without `years` masses per month (time) [Tg per month]. With `years` the total of each
+        year (year) [Tg per year], and in `.period`, also as lower, mean and upper, the mean of these totals: its
+        interval is that of the mean, narrower where errors of years differ.
+
     Raises:
-        InputError: The region is not on the grid of the product.
+        InputError: The region is not on the grid of the product, not valid GeoJSON, empty or unknown; a year is not in
+            the product or not complete.
     """
-    whole = xr.ones_like(ds["cell_area"], dtype=float)
-    share = whole if region is None else (region * whole).transpose(*whole.dims)
-    members = budgets.regional(ds, share)
-    inflation = float(ds.attrs.get(budgets.INFLATION, 1.0))
-    return Interval(*budgets.interval(members, level, inflation))
+    inflation = account.inflation_of(ds)
+    place = account.place_of(ds, region, feature)
+    if years is None:
+        return Interval(*budgets.interval(account.monthly(ds, place), level, inflation))
+    cut, _ = account.select_years(ds, years)
+    return account.annual(account.monthly(cut, place), level, inflation)
+
+
+def spreads(
+    ds: xr.Dataset,
+    *,
+    region: Region = None,
+    feature: str | None = None,
+    years: Years | None = None,
+) -> xr.Dataset:
+    """How wide annual totals of a region spread by the members, and what naive rules would say instead.
+
+    Args:
+        ds: An opened product.
+        region: As of `budget`.
+        feature: As of `budget`.
+        years: Complete years; all that there are when None.
+
+    Returns:
+        Standard deviations (year) [Tg per year]: `members`; `independent`, the root of the sum of squared standard
+        errors over cells and months; `correlated`, the sum of standard errors. Ratios [1]: `understated` = members /
+        independent, `overstated` = correlated / members.
+
+    Raises:
+        InputError: As of `budget`.
+    """
+    cut, _ = account.select_years(ds, years)
+    return account.spreads(cut, account.place_of(cut, region, feature))
 
 
 def regrid(

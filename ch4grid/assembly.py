@@ -14,8 +14,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from ch4grid import budgets, ecosystems
 from ch4grid import drivers as drivers_package
-from ch4grid import ecosystems
 from ch4grid import sites as sites_package
 from ch4grid.drivers import DriverSource
 from ch4grid.drivers.cube import DriverCube, Mapper, gaps, in_turn, revision
@@ -86,6 +86,51 @@ class Assembly:
         sources = (*self.recipe.sites, *self.recipe.discovery.sites, *simulated)
         gas = self.recipe.gas_row
         return self._named([f for s in sources for f in s.inputs(self.workspace, gas)])
+
+    def region_inputs(self) -> list[list[str]]:
+        """What determines the regions that the recipe adds: property and SHA-256 of every file.
+
+        Raises:
+            InputError: A file is missing.
+        """
+        return [
+            [s.name, *self._named([s.file(self.workspace)]).values()] for s in self.recipe.regions
+        ]
+
+    def region_names(self) -> list[str]:
+        """Names of all regions of the product: globe and latitude bands, then those of the recipe's files.
+
+        Raises:
+            InputError: A file is missing or not GeoJSON.
+            RecipeError: Two regions have one name.
+        """
+        added = [n for s in self.recipe.regions for n in s.names(self.workspace)]
+        names = [*budgets.BANDS, *added]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise RecipeError(
+                "two regions of the product have one name",
+                where="regions",
+                expected="names that no other file has, and none of " + ", ".join(budgets.BANDS),
+                found=", ".join(twice[:5]),
+                fix="Choose another property, or rename features",
+            )
+        return names
+
+    def regions(self) -> xr.DataArray:
+        """Share of every cell's area in each region of the product (region, latitude, longitude) [1].
+
+        Raises:
+            InputError: A file is missing or a geometry is invalid.
+            RecipeError: Two regions have one name.
+        """
+        grid = self.recipe.product_grid
+        bands = budgets.regions(grid)
+        if not self.recipe.regions:
+            return bands
+        self.region_names()
+        added = [s.shares(self.workspace, grid) for s in self.recipe.regions]
+        return xr.concat([bands, *added], dim="region", coords="minimal", compat="override")
 
     def cube(self, first_year: int) -> DriverCube:
         """The driver cube of the recipe, whose time axis begins with the spin-up or with an earlier year asked for."""

@@ -27,6 +27,8 @@ BANDS: dict[str, tuple[float, float]] = {
 WHOLE: Slices = (slice(None), slice(None))
 # Attribute of a product: factor on the half width of intervals of its budgets.
 INFLATION = "budget_inflation"
+# Excess over a whole cell that sums of shares may have.
+ROUNDING = 1e-9
 # A class has an interval of its paired difference while no larger share of it lies in cells that one product lacks.
 ALONE = 0.01
 
@@ -64,7 +66,7 @@ def budget(
     Args:
         flux: FLUX block of the region.
         members: The stored float32 flux per cell area (member, time, latitude, longitude) [kg m-2 s-1].
-        weights: Shares of the cell area by region (region, latitude, longitude) of the whole grid [1].
+        weights: Shares of the cell area by region (region, latitude, longitude) of the block [1].
         grid: Grid of the product.
         slices: Rows and columns of the block.
     """
@@ -80,11 +82,12 @@ def budget(
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(size > 0, (stored - total) / size, 0.0)
     mass = np.zeros((stored.shape[0], stored.shape[1], len(fraction), weights.sizes["region"]))
-    area = grid.cell_area[slices] * weights.values[:, slices[0], slices[1]]
+    area = grid.cell_area[slices] * weights.values
+    there = np.flatnonzero(area.any(axis=(1, 2)))
     for k in range(len(fraction)):
         part = _contribution(density[:, k], fraction[k])
         part = np.where(np.isfinite(stored), part + share * np.abs(part), 0.0)
-        for r in np.flatnonzero(area.any(axis=(1, 2))):
+        for r in there:
             mass[:, :, k, r] = np.einsum("mtyx,yx->mt", part, area[r])
     seconds = seconds_in_month(pd.DatetimeIndex(flux["time"].values))
     result = xr.DataArray(
@@ -118,21 +121,27 @@ def regional(
         region: Mask or share of the cell area (latitude, longitude) [1]; None for the globe.
         gas: Gas of the product.
 
+    Returns:
+        Lazy where the product is: of the members, only chunks that the region touches are read when it is computed.
+        Cells without a flux add nothing.
+
     Raises:
         InputError: The region is not on the product's grid or leaves [0, 1].
     """
     members = ds[f"{gas.flux}_member"]
-    area = ds["cell_area"].astype(np.float64)
-    weight = area if region is None else area * _share(region, ds)
+    area = ds["cell_area"].astype(np.float64).drop_vars(("latitude", "longitude"), errors="ignore")
+    weight = (area if region is None else area * share_on(region, ds)).compute()
     seconds = xr.DataArray(
         seconds_in_month(pd.DatetimeIndex(ds["time"].values)),
         dims="time",
         coords={"time": ds["time"]},
     )
-    # a month in which every cell is missing has no total; xarray's sum would call it zero
-    any_valid = members.notnull().any(("latitude", "longitude"))
-    summed = xr.dot(members.astype(np.float64).fillna(0.0), weight, dim=("latitude", "longitude"))
-    mass: xr.DataArray = (summed * seconds / KG_PER_TG).where(any_valid)
+    summed = xr.zeros_like(members.isel(latitude=0, longitude=0, drop=True), dtype=np.float64)
+    for rows, columns in touched(members, weight):
+        place = {"latitude": rows, "longitude": columns}
+        part = members.isel(place).astype(np.float64).fillna(0.0)
+        summed = summed + xr.dot(part, weight.isel(place), dim=("latitude", "longitude"))
+    mass: xr.DataArray = (summed * seconds / KG_PER_TG).where(made(ds, gas))
     mass.attrs = {
         "units": BUDGET_UNITS,
         "long_name": f"mass of {gas.long_name} emitted in the month",
@@ -141,7 +150,43 @@ def regional(
     return mass.rename(f"{gas.name}_budget")
 
 
-def _share(region: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+def touched(values: xr.DataArray, weight: xr.DataArray) -> list[Slices]:
+    """Rows and columns of the chunks of a variable in which a region has a share of a cell.
+
+    Args:
+        values: Variable (..., latitude, longitude), chunked or not.
+        weight: Weights of the cells (latitude, longitude), in memory.
+    """
+    there = weight.values > 0
+    edges = []
+    for dim in ("latitude", "longitude"):
+        sizes = values.chunksizes.get(dim, (values.sizes[dim],))
+        ends = np.cumsum(sizes)
+        edges.append([slice(int(e - n), int(e)) for e, n in zip(ends, sizes, strict=True)])
+    return [(r, c) for r in edges[0] for c in edges[1] if there[r, c].any()]
+
+
+def made(ds: xr.Dataset, gas: Gas) -> xr.DataArray:
+    """Months that have a total (time), or (member, time) where the product has no budget table.
+
+    One that nobody has made has none, and a sum over missing cells would call it zero.
+    """
+    table = ds.get(f"{gas.name}_budget")
+    if table is not None:
+        return table.isel(member=0, drop=True).notnull().any(("ecosystem", "region")).compute()
+    return ds[f"{gas.flux}_member"].notnull().any(("latitude", "longitude"))
+
+
+def share_on(region: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    """A region checked against the grid of a product, its share of the cells without coordinates of its own.
+
+    Args:
+        region: Mask or share (latitude, longitude) [1]; missing values are none.
+        ds: The product.
+
+    Raises:
+        InputError: The region is not on the grid of the product or leaves [0, 1].
+    """
     for dim in ("latitude", "longitude"):
         if (
             dim not in region.dims
@@ -156,7 +201,7 @@ def _share(region: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
                 fix="Bring it to the grid with ch4grid.regrid or build it from the coordinates of the product",
             )
     share = region.astype(np.float64).fillna(0.0)
-    if float(share.min()) < 0 or float(share.max()) > 1:
+    if float(share.min()) < -ROUNDING or float(share.max()) > 1 + ROUNDING:
         raise InputError(
             "the region is not a share of the cell area",
             where="region",

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ch4grid import __version__, catalog, cube
+from ch4grid import __version__, budgets, catalog, cube
 from ch4grid.assembly import Assembly
 from ch4grid.cube import layout, template
 from ch4grid.errors import InputError, RecipeError
@@ -18,6 +18,7 @@ from ch4grid.vocabulary import DYNAMIC, ECOSYSTEMS
 
 MONTHS = 12
 FLOAT_BYTES = 4
+DOUBLE_BYTES = 8
 # Stored share of the raw bytes of a product: measured on the embedded recipe (zstd 3, shuffle, mostly ocean).
 STORED_SHARE = 0.25
 # (cell, class) pairs per cell of a global grid, and their months predicted per second and member on one core: measured
@@ -33,6 +34,8 @@ SECONDS_PER_FIT = 8.0
 PROCESS_BYTES = 550_000_000
 DENSITY_COPIES = 5
 AREA_COPIES = 9
+# Copies of the shares of all cells in the regions that a recipe adds, held while they are joined and written.
+SHARE_COPIES = 3
 
 # Rule by which the flux answers changed drivers by structural equations.
 EQUATIONS = "structural-equations-1"
@@ -155,7 +158,9 @@ def plan(
     inputs, missing = _inputs(assembly, wanted)
     model, trained, problems = _model(recipe, workspace, assembly)
     missing += problems
-    parts = _parts(recipe, scenario, _model_digest(recipe, model))
+    regions, added, problems = _regions(assembly)
+    missing += problems
+    parts = _parts(recipe, scenario, _model_digest(recipe, model)) | regions
     decision = cube.next_version(
         workspace.output, recipe.product, cube.Identity(scenario, parts, inputs)
     )
@@ -176,7 +181,7 @@ def plan(
         trained=trained,
         years=planned,
         bytes=round(todo * _year_bytes(recipe) * STORED_SHARE),
-        peak_memory=_peak_memory(recipe),
+        peak_memory=_peak_memory(recipe, added),
         seconds=_seconds(recipe, todo, trained),
         missing=tuple(dict.fromkeys(missing)),
         doubts=tuple(dict.fromkeys(d for y in wanted for d in assembly.doubts(y))),
@@ -222,6 +227,17 @@ def _inputs(assembly: Assembly, years: list[int]) -> tuple[dict[int, str], list[
         except InputError as error:
             missing.append(str(error))
     return inputs, missing
+
+
+def _regions(assembly: Assembly) -> tuple[dict[str, str], int, list[str]]:
+    """Digest of the regions that the recipe adds, their number, and what is missing; no digest where it adds none."""
+    if not assembly.recipe.regions:
+        return {}, 0, []
+    try:
+        added = len(assembly.region_names()) - len(budgets.BANDS)
+        return {"regions": sha256_json(assembly.region_inputs())}, added, []
+    except InputError as error:
+        return {"regions": ""}, 0, [str(error)]
 
 
 def _model(
@@ -293,14 +309,20 @@ def _members(recipe: Recipe) -> int:
     return recipe.members
 
 
-def _peak_memory(recipe: Recipe) -> int:
-    """Of the largest process: a worker with densities and drivers of a region, or the first with all class areas."""
+def _peak_memory(recipe: Recipe, regions: int) -> int:
+    """Of the largest process: a worker with densities and drivers of a region, or the first with all class areas.
+
+    Args:
+        recipe: The recipe.
+        regions: Number of regions that it adds, of which the first process holds the shares of all cells.
+    """
     rows, columns = recipe.product_grid.shape
     cells = min(rows, TILE) * min(columns, TILE)
     densities = cells * MONTHS * len(ECOSYSTEMS) * _members(recipe) * FLOAT_BYTES
     drivers = cells * MONTHS * (1 + recipe.spin_up) * len(recipe.driver_names) * FLOAT_BYTES
     areas = rows * columns * MONTHS * len(ECOSYSTEMS) * FLOAT_BYTES * AREA_COPIES
-    return PROCESS_BYTES + max(DENSITY_COPIES * densities + 2 * drivers, areas)
+    shares = rows * columns * regions * DOUBLE_BYTES * SHARE_COPIES
+    return PROCESS_BYTES + max(DENSITY_COPIES * densities + 2 * drivers, areas, shares)
 
 
 def _seconds(recipe: Recipe, years: int, trained: bool) -> float:

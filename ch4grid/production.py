@@ -85,7 +85,7 @@ def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device:
     areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
     areas = areas.assign(ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], scenario))
     spec = _spec(recipe, todo, checkpoint, areas)
-    cube.create(todo.store, spec, grid, _planes(grid, areas, spec.members))
+    cube.create(todo.store, spec, grid, _planes(areas, assembly.regions(), spec.members))
     cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
     workers.plug(CheckpointPlugin(folder))
     regions = {
@@ -132,7 +132,8 @@ def write_region(job: Job) -> None:
     flux = predict_region(loaded(job.checkpoint), job.region, gas=job.gas, device=job.device)
     grid, tile = Grid(job.region.resolution), job.region.tile
     block = cube.cell_block(flux, grid, tile, gas=job.gas)
-    table = budgets.budget(flux, block[f"{job.gas.flux}_member"], budgets.regions(grid), grid, tile)
+    shares = cube.region_fraction(job.store, tile)
+    table = budgets.budget(flux, block[f"{job.gas.flux}_member"], shares, grid, tile)
     cube.write_block(job.store, block, table, year=job.year, tile=tile)
 
 
@@ -181,8 +182,8 @@ def _spec(
     )
 
 
-def _planes(grid: Grid, areas: xr.Dataset, members: int) -> xr.Dataset:
-    planes = areas[["land_fraction"]].assign(region_fraction=budgets.regions(grid))
+def _planes(areas: xr.Dataset, regions: xr.DataArray, members: int) -> xr.Dataset:
+    planes = areas[["land_fraction"]].assign(region_fraction=regions)
     static = "time" not in areas["ecosystem_fraction"].dims
     fraction = extents.mean_fraction(areas["ecosystem_fraction"], members)
     return planes.assign(ecosystem_fraction=fraction) if static else planes

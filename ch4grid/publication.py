@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ch4grid.models import Checkpoint
 
 LEVEL = 0.9
+# Regions on a page, the globe and the latitude bands first; the table beside it has all.
+PAGE_REGIONS = 12
 # The scenario that others are compared with.
 HISTORY = "historical"
 # What no scenario shows, one sentence each.
@@ -260,6 +262,11 @@ def _write_recipe(path: Path, recipe: Recipe) -> Path:
     return path
 
 
+def _shown(interval: pages.Interval) -> pages.Interval:
+    """The regions that fit on a page; the table beside it has all."""
+    return pages.Interval(*(v.isel(region=slice(PAGE_REGIONS)) for v in interval))
+
+
 def _page(
     recipe: Recipe,
     product: xr.Dataset,
@@ -277,8 +284,8 @@ def _page(
         scenario=record.scenario,
         gas=recipe.gas,
         dataset=product,
-        monthly=found.monthly,
-        annual=found.annual,
+        monthly=_shown(found.monthly),
+        annual=_shown(found.annual),
         store=store,
         files={**files, "ledger": record.ledger},
         skill=checkpoint.skill,

@@ -24,6 +24,7 @@ from ch4grid.models import CTGATConfig, ModelConfig
 from ch4grid.models.learner import Learner
 from ch4grid.models.transfer.domains import away_from
 from ch4grid.models.zoo import best_of, transfers
+from ch4grid.regions import RegionSet
 from ch4grid.scenarios import Scenario
 from ch4grid.sites import SiteSource, assemble, in_period
 from ch4grid.stores import Workspace
@@ -172,6 +173,7 @@ class Recipe(Section):
             what there is and marks it, `fill` puts the mean year of the training period in their place and marks it.
         sites: Towers.
         ecosystems: Classes and their areas.
+        regions: GeoJSON files whose features become regions of the budget, beside the globe and the latitude bands.
         training: What the model is fitted to.
         discovery: Where the causal prior comes from.
         simulation: What models that transfer from simulated sites learn from first.
@@ -190,6 +192,7 @@ class Recipe(Section):
     gaps: Policy = "strict"
     sites: tuple[SiteSource, ...] = Field(default=(), strict=False)
     ecosystems: Ecosystems
+    regions: tuple[RegionSet, ...] = Field(default=(), strict=False)
     training: Training | None = None
     discovery: DiscoverySection = DiscoverySection()
     simulation: Simulation | None = None
@@ -279,9 +282,10 @@ class Recipe(Section):
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default filled in, as JSON values: what a product carries in its attributes.
 
-        A simulation that is not there is left out, so that products made without one keep their bytes.
+        A simulation or regions that are not there are left out, so that products made without keep their bytes.
         """
-        return self.model_dump(mode="json", exclude={"simulation"} if not self.simulation else None)
+        absent = {name for name in ("simulation", "regions") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude=absent or None)
 
 
 def load(path: Path) -> Recipe:

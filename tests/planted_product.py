@@ -112,7 +112,8 @@ def write_tile(store: Path, grid: Grid, tile, year: int, *, seed: int = 0, stati
     """Compute and write one region."""
     flux = flux_block(grid, tile, year, seed=seed)
     block = cube.cell_block(flux, grid, tile)
-    budget = budgets.budget(flux, block["ch4_flux_member"], static["region_fraction"], grid, tile)
+    shares = static["region_fraction"][:, tile[0], tile[1]]
+    budget = budgets.budget(flux, block["ch4_flux_member"], shares, grid, tile)
     return cube.write_block(store, block, budget, year=year, tile=tile)
 
 

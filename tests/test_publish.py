@@ -205,7 +205,8 @@ def test_a_block_that_breaks_an_identity_is_refused(tmp_path):
     tile = GRID.tiles()[0]
     flux = planted.flux_block(GRID, tile, 2001)
     block = cube.cell_block(flux, GRID, tile)
-    budget = budgets.budget(flux, block["ch4_flux_member"], static["region_fraction"], GRID, tile)
+    shares = static["region_fraction"][:, tile[0], tile[1]]
+    budget = budgets.budget(flux, block["ch4_flux_member"], shares, GRID, tile)
     wrong = block.copy(deep=True)
     wrong["ch4_flux"] *= 1.00001
     with pytest.raises(RunError, match="differ from the sum of density x fraction"):

@@ -12,7 +12,7 @@ with lock(store):
 
 from ch4grid.cube.blanking import ATTRIBUTE as OUTSIDE_TRAINING
 from ch4grid.cube.block import cell_block, weighted
-from ch4grid.cube.creation import create
+from ch4grid.cube.creation import create, region_fraction
 from ch4grid.cube.difference import write_difference
 from ch4grid.cube.publish import begin, finish, lock, staged, write_block
 from ch4grid.cube.repair import (
@@ -43,6 +43,7 @@ __all__ = [
     "finish",
     "lock",
     "next_version",
+    "region_fraction",
     "repair_block",
     "repair_budget",
     "repair_calendar",

@@ -198,8 +198,11 @@ def member_budget(
     """
     flux = np.nan_to_num(members.astype(np.float64))
     scale = seconds_in_month(time)[None, :, None] / KG_PER_TG
-    signed = np.stack([np.einsum("mtyx,yx->mt", flux, area * w) for w in weights], axis=-1)
-    size = np.stack([np.einsum("mtyx,yx->mt", np.abs(flux), area * w) for w in weights], axis=-1)
+    signed = np.zeros((*flux.shape[:2], len(weights)))
+    size = np.zeros_like(signed)
+    for r in np.flatnonzero(weights.any(axis=(1, 2))):
+        signed[..., r] = np.einsum("mtyx,yx->mt", flux, area * weights[r])
+        size[..., r] = np.einsum("mtyx,yx->mt", np.abs(flux), area * weights[r])
     return signed * scale, size * scale
 
 

@@ -5,16 +5,20 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from ch4grid import ledger
 from ch4grid.cube import staging
-from ch4grid.cube.objects import METADATA, ChunkObject, Document, read_document
+from ch4grid.cube.objects import METADATA, ChunkObject, Document, open_planned, read_document
 from ch4grid.cube.template import ProductSpec, documents, static_objects, template_objects
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
 from ch4grid.ledger import Row
 from ch4grid.stores import sha256_json, write_atomic
+
+Slices = tuple[slice, slice]
+PLANE = ("latitude", "longitude")
 
 
 def create(store: Path, spec: ProductSpec, grid: Grid, planes: xr.Dataset) -> None:
@@ -49,6 +53,16 @@ def create(store: Path, spec: ProductSpec, grid: Grid, planes: xr.Dataset) -> No
         write_atomic(store / key, content)
     rows = [object_row(o, year=None, inputs=digest).__dict__ for o in static]
     write_atomic(marker, json.dumps({"digest": digest, "rows": rows}, sort_keys=True).encode())
+
+
+def region_fraction(store: Path, tile: Slices) -> xr.DataArray:
+    """Shares of the cell area by region (region, latitude, longitude) [1] of rows and columns of a store.
+
+    The store need not be published.
+    """
+    values = open_planned(store, "region_fraction")[(slice(None), *tile)]
+    names = [str(name) for name in np.asarray(open_planned(store, "region")[:])]
+    return xr.DataArray(values, dims=("region", *PLANE), coords={"region": names})
 
 
 def object_row(o: ChunkObject, *, year: int | None, inputs: str) -> Row:

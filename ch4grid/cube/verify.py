@@ -148,7 +148,6 @@ def year_problems(store: Path, year: int, first_year: int) -> list[Problem]:
     where = year_slice(year, first_year)
     gas = gas_of(store)
     rows = int(read_document(store, "latitude")["shape"][0])
-    weights = _load(store, "region_fraction", (slice(None),) * 3, where.stop)
     recomputed: list[NDArray[np.float64]] = []
     sizes: list[NDArray[np.float64]] = []
     for tile in Grid(180.0 / rows).tiles():
@@ -158,8 +157,9 @@ def year_problems(store: Path, year: int, first_year: int) -> list[Problem]:
             key = f"{gas.flux}/c/{where.start // 12}/{tile[0].start}-{tile[1].start}"
             return [Problem("identity", key, f"year {year}: {'; '.join(words)}")]
         area = _load(store, "cell_area", tile, where.stop)
+        weights = _load(store, "region_fraction", (slice(None), *tile), where.stop)
         members = block[f"{gas.flux}_member"].values
-        mass, size = member_budget(members, area, weights[:, tile[0], tile[1]], time)
+        mass, size = member_budget(members, area, weights, time)
         recomputed.append(mass)
         sizes.append(size)
     table = _load(store, f"{gas.name}_budget", (slice(None), where), where.stop)

@@ -28,10 +28,16 @@ SECONDS_PER_AREA_CELL = 1e-5
 SECONDS_PER_CELL_PUBLISHED = 1e-4
 # Seconds to fit one member on one core, its share of discovery included: measured on the embedded recipe.
 SECONDS_PER_FIT = 8.0
-# Seconds to draw the pages and write the catalog of a year: measured on the embedded recipe.
-SECONDS_PER_PAGE = 2.0
-# Memory of a process before it holds data, and what a fit takes beyond it [bytes].
-PROCESS_BYTES = 550_000_000
+# Seconds that a month, the areas of a year and a region take however small they are, and that the pages and the catalog
+# of a year take: measured on a twin of 10 degrees.
+SECONDS_PER_MONTH = 0.2
+SECONDS_PER_AREAS = 0.3
+SECONDS_PER_REGION = 1.0
+SECONDS_PER_PAGE = 1.5
+# Memory of a process before it holds data: one that reads drivers, and one that has loaded models; what a fit takes
+# beyond that [bytes]. Measured on a twin of 10 degrees.
+READER_BYTES = 400_000_000
+PROCESS_BYTES = 800_000_000
 FIT_BYTES = 150_000_000
 # Copies that are held at once: of a region's densities, of the class areas of a year while they are made.
 DENSITY_COPIES = 5
@@ -127,7 +133,7 @@ class Costs:
             READ,
             stored=plane + self.shape.cells * MARK_BYTES,
             held=2 * plane,
-            seconds=self.shape.cells * SECONDS_PER_DRIVER_CELL,
+            seconds=SECONDS_PER_MONTH + self.shape.cells * SECONDS_PER_DRIVER_CELL,
         )
 
     def areas(self) -> Cost:
@@ -137,7 +143,7 @@ class Costs:
             AREAS,
             stored=raw,
             held=raw * AREA_COPIES,
-            seconds=self.shape.cells * SECONDS_PER_AREA_CELL,
+            seconds=SECONDS_PER_AREAS + self.shape.cells * SECONDS_PER_AREA_CELL,
         )
 
     def fit(self) -> Cost:
@@ -158,7 +164,9 @@ class Costs:
             PREDICT,
             stored=cells * _bytes_per_cell(self.shape.members),
             held=DENSITY_COPIES * densities + 2 * drivers,
-            seconds=months / MONTHS_PER_SECOND + cells * SECONDS_PER_CELL_WRITTEN,
+            seconds=SECONDS_PER_REGION
+            + months / MONTHS_PER_SECOND
+            + cells * SECONDS_PER_CELL_WRITTEN,
             pairs=pairs,
         )
 
@@ -176,10 +184,10 @@ class Costs:
         self, stage: str, *, stored: float, held: float, seconds: float, pairs: int = 0
     ) -> Cost:
         """The formula's cost times what earlier runs taught; `stored` counts before compression."""
-        rates = self.rates
+        rates, empty = self.rates, READER_BYTES if stage == READ else PROCESS_BYTES
         return Cost(
             bytes=round(stored * STORED_SHARE * rates.bytes.get(stage, 1.0)),
-            peak_memory=round((PROCESS_BYTES + held) * rates.memory.get(stage, 1.0)),
+            peak_memory=round((empty + held) * rates.memory.get(stage, 1.0)),
             seconds=seconds * rates.seconds.get(stage, 1.0),
             pairs=pairs,
         )

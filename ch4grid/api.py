@@ -13,8 +13,8 @@ from ch4grid.stores import Workspace
 
 if TYPE_CHECKING:
     from ch4grid.graph import CausalGraph
+    from ch4grid.outcomes import Outcome
     from ch4grid.planning import Plan
-    from ch4grid.running import Outcome
 
 
 def open(product: str | Path) -> xr.Dataset:

@@ -179,13 +179,19 @@ class Assembly:
         return self.cube(first_year).open(first_year, last_year)
 
     def areas(self, year: int) -> Path:
-        """Folder of `ecosystem_fraction`, `land_fraction` and `area_filled` of a year."""
+        """Folder of `ecosystem_fraction`, `land_fraction` and `area_filled` of a year, made where it is not there."""
+        return keep(self.areas_folder(year), lambda: self._make_areas(year))
+
+    def areas_folder(self, year: int) -> Path:
+        """Where the class areas of a year lie, there or not.
+
+        Raises:
+            InputError: A file is missing or damaged.
+        """
         told = self.recipe.ecosystems.model_dump(mode="json")
         digests = sorted(self.fingerprints.of(self._area_files(year)).values())
         key = sha256_json([AREAS_FORMAT, told, self.recipe.grid.resolution, digests])[:16]
-        return keep(
-            self.workspace.cache / "areas" / f"{year}-{key}", lambda: self._make_areas(year)
-        )
+        return self.workspace.cache / "areas" / f"{year}-{key}"
 
     def area_log(self, year: int) -> dict[str, Any]:
         """Where the area of every layer went in a year, by wetland map if there are several [km2]."""

@@ -14,11 +14,22 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from ch4grid import __version__, budget_command
+from ch4grid import __version__, budget_command, making
+from ch4grid.arguments import (
+    AsJson,
+    CatalogDir,
+    Cluster,
+    Data,
+    Output,
+    RecipeFile,
+    Store,
+    Years,
+    workspace,
+)
 from ch4grid.console import say, say_table
 from ch4grid.errors import Ch4gridError, InputError, RunError
 from ch4grid.progress import reporting
-from ch4grid.stores import Workspace, write_atomic
+from ch4grid.stores import write_atomic
 
 logger = logging.getLogger("ch4grid.cli")
 
@@ -36,23 +47,6 @@ app = typer.Typer(
 catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_is_help=True)
 app.add_typer(catalog_app, name="catalog")
 app.command("budget")(budget_command.budget)
-
-RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
-Store = Annotated[
-    Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")
-]
-Years = Annotated[list[int] | None, typer.Option("--year", help="A year to make; repeatable.")]
-ScenarioName = Annotated[str, typer.Option("--scenario", help="A scenario of the recipe.")]
-Output = Annotated[
-    Path, typer.Option("--output", help="Where products, models and the catalog go.")
-]
-Data = Annotated[Path, typer.Option("--data", help="Where relative paths of the recipe start.")]
-Cluster = Annotated[
-    str, typer.Option("--cluster", help="local, local:N workers, or a Dask scheduler's address.")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-CatalogDir = Annotated[Path, typer.Option("--catalog", help="The catalog's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 def main() -> None:
@@ -107,57 +101,8 @@ def _root(
         raise typer.Exit
 
 
-@app.command()
-def plan(
-    recipe: RecipeFile,
-    year: Years = None,
-    scenario: ScenarioName = "historical",
-    output: Output = Path("products"),
-    data: Data = Path(),
-    as_json: AsJson = False,
-) -> None:
-    """Say what would run and why: years, bytes, memory, time, missing inputs. Computes nothing."""
-    from ch4grid.planning import plan as make_plan
-    from ch4grid.recipe import load
-
-    made = make_plan(load(recipe), _workspace(data, output), years=year, scenario=scenario)
-    say(json.dumps(made.as_dict(), indent=2) if as_json else made.in_words())
-    if made.missing:
-        raise InputError(
-            f"{len(made.missing)} input(s) are missing",
-            where=recipe,
-            found=made.missing[0],
-            fix="See the plan above",
-        )
-
-
-@app.command()
-def run(
-    recipe: RecipeFile,
-    year: Years = None,
-    scenario: ScenarioName = "historical",
-    output: Output = Path("products"),
-    data: Data = Path(),
-    cluster: Cluster = "local",
-    device: Device = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Make the product of a recipe, or add years to it, and publish them in the catalog."""
-    from ch4grid.recipe import load
-    from ch4grid.running import run as run_recipe
-
-    loaded = load(recipe)
-    with reporting() as report:
-        done = run_recipe(
-            loaded,
-            _workspace(data, output),
-            years=year,
-            scenario=scenario,
-            cluster=cluster,
-            device=device,
-            report=report,
-        )
-    say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
+app.command()(making.plan)
+app.command()(making.run)
 
 
 @app.command()
@@ -174,7 +119,7 @@ def train(
 
     loaded = load(recipe)
     with reporting() as report:
-        trained = train_recipe(loaded, _workspace(data, output), cluster=cluster, report=report)
+        trained = train_recipe(loaded, workspace(data, output), cluster=cluster, report=report)
     say(json.dumps(trained.as_dict(), indent=2) if as_json else trained.in_words())
 
 
@@ -210,7 +155,7 @@ def benchmark(
     with reporting() as report:
         done = benchmark_recipe(
             recipe,
-            _workspace(data, output),
+            workspace(data, output),
             models=_names(models),
             splits=_names(split),
             holdout=holdout,
@@ -248,7 +193,7 @@ def discover(
     with reporting() as report:
         done = discover_causes(
             loaded,
-            _workspace(data, output),
+            workspace(data, output),
             quick=quick,
             accept=accept,
             cluster=cluster,
@@ -291,7 +236,7 @@ def attribute(
     with reporting() as report:
         done = attribute_change(
             loaded,
-            _workspace(data, output),
+            workspace(data, output),
             before=before,
             after=after,
             scenario=scenario,
@@ -320,7 +265,7 @@ def inventory(
     loaded = load(recipe)
     with reporting() as report:
         made = make_inventory(
-            loaded, _workspace(data, output), years=year, offline=offline, report=report
+            loaded, workspace(data, output), years=year, offline=offline, report=report
         )
     if as_json:
         say(json.dumps(made.as_dict(), indent=2))
@@ -354,7 +299,7 @@ def fetch(
 
     loaded = load(recipe)
     with reporting() as report:
-        done = fetch_files(loaded, _workspace(data, output), year, dry_run=dry_run, report=report)
+        done = fetch_files(loaded, workspace(data, output), year, dry_run=dry_run, report=report)
     say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
     if done.failed:
         raise RunError(
@@ -431,17 +376,6 @@ def catalog_validate(catalog: CatalogDir = Path("products/catalog")) -> None:
 def _names(listed: str) -> list[str]:
     """Names of a list separated by commas."""
     return [name.strip() for name in listed.split(",") if name.strip()]
-
-
-def _workspace(data: Path, output: Path) -> Workspace:
-    if not data.is_dir():
-        raise InputError(
-            "the data folder does not exist",
-            where=f"--data {data}",
-            expected="an existing folder",
-            fix="Check the path",
-        )
-    return Workspace(data=data.absolute(), output=output.absolute())
 
 
 if __name__ == "__main__":

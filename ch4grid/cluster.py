@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,11 +10,18 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ch4grid.errors import RecipeError, RunError
+from ch4grid.metering import Effort, Meter, measured
 from ch4grid.progress import Report
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Maps that count to a stage of a plan wherever they run; others to the stage around them, if there is one.
+STAGES = {
+    "read drivers": "read drivers",
+    "fill drivers": "read drivers",
+    "predict regions": "predict regions",
+}
 # How the address of a scheduler begins.
 ADDRESSES = ("tcp://", "tls://", "ws://", "wss://")
 # Seconds within which a scheduler at an address must answer.
@@ -30,11 +38,12 @@ WORKER_ENVIRONMENT = {
 
 
 class Workers:
-    """Dask workers that map a function over items, in order, and report as tasks end."""
+    """Dask workers that map a function over items, in order, report as tasks end, and measure what they take."""
 
     def __init__(self, client: Any, report: Report) -> None:
         self.client = client
         self.report = report
+        self.meter = Meter()
 
     def map(self, stage: str, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Results of `function` for every item, in the order of the items.
@@ -50,6 +59,7 @@ class Workers:
         """
         from distributed import KilledWorker, as_completed
 
+        start = time.perf_counter()
         with warnings.catch_warnings():
             # tasks of a benchmark carry their towers: some 10 MB in all, sent once
             warnings.filterwarnings("ignore", message="Sending large graph")
@@ -60,8 +70,10 @@ class Workers:
                 self.client.cancel(futures)
                 raise _lost(stage) if isinstance(failure, KilledWorker) else failure
             self.report(stage, done, len(futures))
-        results: list[R] = self.client.gather(futures)
-        return results
+        results: list[tuple[R, Effort]] = self.client.gather(futures)
+        efforts = [effort for _, effort in results]
+        self.meter.mapped(time.perf_counter() - start, efforts, STAGES.get(stage, ""))
+        return [result for result, _ in results]
 
     def plug(self, plugin: Any) -> None:
         """Set a plugin up on every worker, now and later ones."""
@@ -78,12 +90,12 @@ def _lost(stage: str) -> RunError:
     )
 
 
-def _alone(function: Callable[[T], R], item: T) -> R:
+def _alone(function: Callable[[T], R], item: T) -> tuple[R, Effort]:
     """The function's result, its linear algebra on one thread: sums then run in the same order wherever it runs."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        return function(item)
+        return measured(function, item)
 
 
 @contextmanager
@@ -111,6 +123,21 @@ def check(spec: str) -> None:
     """
     if not spec.startswith(ADDRESSES):
         _count(spec)
+
+
+def processes(spec: str) -> int | None:
+    """Worker processes that a specification starts on this machine.
+
+    None of them where tasks run inside the first process; None where the workers are those of a scheduler, wherever
+    they are.
+
+    Raises:
+        RecipeError: The specification is no number of local workers and no address.
+    """
+    if spec.startswith(ADDRESSES):
+        return None
+    count = _count(spec)
+    return count if count > 1 else 0
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 This is where torch is loaded; planning and a run that has nothing to do stay clear of it.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import xarray as xr
 from ch4grid import budgets, cube, extents, publication, training
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
+from ch4grid.drivers.cube import Mapper
 from ch4grid.errors import RecipeError
 from ch4grid.grid import Grid
 from ch4grid.inference import (
@@ -23,10 +25,13 @@ from ch4grid.inference import (
     predict_region,
     region_of,
 )
+from ch4grid.metering import Written
 from ch4grid.models import Checkpoint
 from ch4grid.planning import Plan
+from ch4grid.planning.tasks import AREAS, FIT, PREDICT, PUBLISH, READ, corners, label
 from ch4grid.recipe import Recipe
 from ch4grid.scenarios import able, apply_areas
+from ch4grid.stores import folder_bytes
 from ch4grid.vocabulary import Gas
 
 
@@ -42,10 +47,28 @@ class Job:
     device: str
 
 
+def reading(workers: Workers) -> Mapper:
+    """The mapper of an assembly: a map over workers that counts the stored bytes of driver months."""
+
+    def mapped(stage: str, function: Callable[[Any], Any], jobs: Sequence[Any]) -> list[Any]:
+        made = workers.map(stage, function, jobs)
+        workers.meter.of(READ).bytes += sum(row.bytes for rows in made for row in rows)
+        return made
+
+    return mapped
+
+
 def trained(assembly: Assembly, todo: Plan, workers: Workers) -> Path:
     """The folder of the checkpoint, fitted now unless it is there."""
     if todo.trained:
         return todo.model
+    with workers.meter.stage(FIT) as spent:
+        _fit(assembly, todo, workers)
+        spent.bytes += folder_bytes(todo.model)
+    return todo.model
+
+
+def _fit(assembly: Assembly, todo: Plan, workers: Workers) -> None:
     recipe = assembly.recipe
     samples, training_settings = assembly.samples(), recipe.training
     learner = recipe.learner
@@ -68,7 +91,6 @@ def trained(assembly: Assembly, todo: Plan, workers: Workers) -> Path:
         simulation=assembly.simulation(samples),
     )
     checkpoint.save(todo.model)
-    return todo.model
 
 
 def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device: str) -> None:
@@ -82,33 +104,52 @@ def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device:
     if scenario.propagate:
         able(checkpoint.structure, scenario, checkpoint.meta.get("structure", ""))
     equations(checkpoint, scenario)
-    areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
-    areas = areas.assign(ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], scenario))
-    spec = _spec(recipe, todo, checkpoint, areas)
-    cube.create(todo.store, spec, grid, _planes(areas, assembly.regions(), spec.members))
-    cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
-    workers.plug(CheckpointPlugin(folder))
-    regions = {
-        year: region_of(
-            assembly,
-            year,
-            scenario,
-            spin_up=recipe.spin_up,
-            period=recipe.normals_period,
-            resolution=grid.resolution,
+    with workers.meter.stage(AREAS) as spent:
+        _begin(assembly, todo, checkpoint, years)
+        regions = {
+            year: region_of(
+                assembly,
+                year,
+                scenario,
+                spin_up=recipe.spin_up,
+                period=recipe.normals_period,
+                resolution=grid.resolution,
+            )
+            for year in years
+        }
+        spent.bytes += sum(
+            folder_bytes(assembly.areas_folder(t.year))
+            for t in todo.tasks
+            if t.stage == AREAS and t.owed and t.year in regions
         )
-        for year in years
-    }
+    workers.plug(CheckpointPlugin(folder))
     jobs = [
         Job(todo.store, folder, regions[year].at(tile), year, recipe.gas_row, device)
         for year in years
         for tile in grid.tiles()
         if cube.staged(todo.store, year, tile) is None
     ]
-    workers.map("predict regions", write_region, jobs)
-    for done, year in enumerate(years, start=1):
-        cube.finish(todo.store, year, _told(folder, regions[year], grid, workers))
-        workers.report("verify and publish years", done, len(years))
+    written = workers.map("predict regions", write_region, jobs)
+    predicted = workers.meter.of(PREDICT)
+    predicted.bytes += sum(w.bytes for w in written)
+    predicted.pairs |= {
+        label(corners(job.region.tile)): w.pairs for job, w in zip(jobs, written, strict=True)
+    }
+    with workers.meter.stage(PUBLISH):
+        for done, year in enumerate(years, start=1):
+            cube.finish(todo.store, year, _told(folder, regions[year], grid, workers))
+            workers.report("verify and publish years", done, len(years))
+
+
+def _begin(assembly: Assembly, todo: Plan, checkpoint: Checkpoint, years: list[int]) -> None:
+    """Lay out the store and take up the years to make."""
+    recipe, scenario = assembly.recipe, assembly.recipe.scenarios[todo.scenario]
+    areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
+    areas = areas.assign(ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], scenario))
+    spec = _spec(recipe, todo, checkpoint, areas)
+    grid = recipe.product_grid
+    cube.create(todo.store, spec, grid, _planes(areas, assembly.regions(), spec.members))
+    cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
 
 
 def _told(folder: Path, region: Region, grid: Grid, workers: Workers) -> dict[str, Any]:
@@ -127,18 +168,28 @@ def clipped(job: tuple[Path, Region]) -> dict[str, int]:
     return count_clipped(loaded(folder), region)
 
 
-def write_region(job: Job) -> None:
+def write_region(job: Job) -> Written:
     """One task of a worker: predict a region and year, bring it to the product's variables, write its objects."""
     flux = predict_region(loaded(job.checkpoint), job.region, gas=job.gas, device=job.device)
     grid, tile = Grid(job.region.resolution), job.region.tile
     block = cube.cell_block(flux, grid, tile, gas=job.gas)
     shares = cube.region_fraction(job.store, tile)
     table = budgets.budget(flux, block[f"{job.gas.flux}_member"], shares, grid, tile)
-    cube.write_block(job.store, block, table, year=job.year, tile=tile)
+    record = cube.write_block(job.store, block, table, year=job.year, tile=tile)
+    pairs = (flux["ecosystem_fraction"] > 0).any("time").sum()
+    return Written(sum(row.bytes for row in record.rows), int(pairs))
 
 
-def tell(assembly: Assembly, todo: Plan, folder: Path) -> None:
+def tell(assembly: Assembly, todo: Plan, folder: Path, workers: Workers) -> None:
     """Publish in the catalog the years that are in the store but not there yet."""
+    catalog = assembly.workspace.catalog
+    with workers.meter.stage(PUBLISH) as spent:
+        before = folder_bytes(catalog)
+        _tell(assembly, todo, folder)
+        spent.bytes += max(0, folder_bytes(catalog) - before)
+
+
+def _tell(assembly: Assembly, todo: Plan, folder: Path) -> None:
     recipe, workspace = assembly.recipe, assembly.workspace
     checkpoint = Checkpoint.load(folder)
     model = publication.publish_model(recipe, workspace, folder, checkpoint)

@@ -1,20 +1,23 @@
 """What a user asks for: run, train, benchmark, verify. Each plans first; heavy libraries load for real work only."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ch4grid import catalog, cube, ledger, publication
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import check as check_cluster
-from ch4grid.cluster import open_workers
+from ch4grid.cluster import open_workers, processes
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.findings import Finding
-from ch4grid.planning import Plan, plan
+from ch4grid.metering import Meter
+from ch4grid.outcomes import Attributed, Outcome, Trained
+from ch4grid.planning import Plan, account, measurements, plan, remember_inputs, saved
+from ch4grid.planning.comparison import Compared, compare
+from ch4grid.planning.memory import footprint, refuse_above
 from ch4grid.progress import Report, silent
 from ch4grid.recipe import ModelCheckpoint, Recipe
-from ch4grid.stores import Workspace, beside
+from ch4grid.stores import Workspace
 
 if TYPE_CHECKING:
     from ch4grid.benchmarking import Benchmarked
@@ -25,108 +28,6 @@ ROUNDING_TG = 1e-6
 DEVICES = ("auto", "cpu", "cuda")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run did: the store, the catalog, the years made now, what they amount to and rest on."""
-
-    store: Path
-    catalog: Path
-    made: tuple[int, ...]
-    published: tuple[int, ...]
-    reason: str
-    totals: dict[str, list[float]]
-    doubts: tuple[str, ...]
-    revised: tuple[str, ...]
-    difference: tuple[dict[str, Any], ...] | None = None
-    scenario: tuple[str, ...] = ()
-    choice: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The outcome as JSON values."""
-        return {
-            "store": str(self.store),
-            "catalog": str(self.catalog),
-            "made": list(self.made),
-            "published": list(self.published),
-            "reason": self.reason,
-            "annual_total_tg": self.totals,
-            "not_final": list(self.doubts),
-            "revised_drivers": list(self.revised),
-            "difference_to_historical_tg": None
-            if self.difference is None
-            else list(self.difference),
-            "left_out": list(self.scenario),
-            "choice_of_model": self.choice,
-        }
-
-    def in_words(self) -> str:
-        """The outcome as lines for people."""
-        done = f"made {_listed(self.made)}" if self.made else "nothing to do"
-        lines = [f"{done}: {self.reason}"]
-        lines += [f"model: {self.choice}"] if self.choice else []
-        lines += [
-            f"{year}: {t[1]:.1f} Tg ({t[0]:.1f} to {t[2]:.1f})" for year, t in self.totals.items()
-        ]
-        lines += list(self.scenario)
-        lines += [f"not final: {d}" for d in self.doubts]
-        lines += list(self.revised)
-        lines += [
-            f"store    {self.store}",
-            f"open     xarray.open_zarr({str(self.store)!r})",
-            f"catalog  {self.catalog / 'catalog.json'}",
-            f"page     {self.catalog / 'index.html'}",
-        ]
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Attributed:
-    """Contributions to a change: the store, what it says, and whether it had been there before."""
-
-    store: Path
-    finding: Finding
-    known: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON values."""
-        table = self.finding.table
-        return {
-            "store": str(self.store),
-            "table": str(beside(self.store, ".csv")),
-            "answers": list(self.finding.answers),
-            "contributions_tg_per_year": table[
-                (table["region"] == "globe") & (table["ecosystem"] == "all")
-            ].to_dict("records"),
-            "limits": list(self.finding.limits),
-            "made": not self.known,
-        }
-
-    def in_words(self) -> str:
-        """The result as lines for people."""
-        lines = ["nothing to do: answered before, from the same cells"] if self.known else []
-        lines += [self.finding.title, *self.finding.answers, *self.finding.limits]
-        lines += [f"store    {self.store}", f"table    {beside(self.store, '.csv')}"]
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A checkpoint and its skill on clusters that it has not seen."""
-
-    folder: Path
-    digest: str
-    skill: tuple[dict[str, Any], ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON values."""
-        return {"folder": str(self.folder), "digest": self.digest, "skill": list(self.skill)}
-
-    def in_words(self) -> str:
-        """The result as lines for people."""
-        rows = [", ".join(f"{k} {v}" for k, v in row.items()) for row in self.skill]
-        return "\n".join([f"checkpoint {self.folder}", f"digest     {self.digest}", *rows])
-
-
 def run(
     recipe: Recipe,
     workspace: Workspace,
@@ -135,6 +36,8 @@ def run(
     scenario: str = "historical",
     cluster: str = "local",
     device: str = "auto",
+    memory_limit: str = "",
+    agreed: saved.SavedPlan | None = None,
     report: Report = silent,
 ) -> Outcome:
     """Make the years of a recipe that are not made yet, and publish them.
@@ -146,11 +49,14 @@ def run(
         scenario: A scenario of the recipe.
         cluster: Where tasks run, see `cluster.open_workers`.
         device: `auto`, `cpu` or `cuda`.
+        memory_limit: What all processes on this machine may hold together, such as `8GB` or `50%`; nine tenths of the
+            machine when empty.
+        agreed: A saved plan, which must still be the plan.
         report: Told about progress.
 
     Raises:
-        RecipeError: An argument does not fit the recipe.
-        InputError: An input is missing or wrong.
+        RecipeError: An argument does not fit the recipe, or the predicted memory is above the limit.
+        InputError: An input is missing or wrong, or recipe or inputs are no more those of the saved plan.
         RunError: The product cannot be written or does not verify.
     """
     check_cluster(cluster)
@@ -159,20 +65,33 @@ def run(
             "no such device", where="--device", expected=", ".join(DEVICES), found=device
         )
     todo = plan(recipe, workspace, years=years, scenario=scenario)
+    if agreed is not None:
+        saved.refuse_moved(agreed, todo)
     _refuse_missing(todo)
+    refuse_above(footprint(todo, processes(cluster), memory_limit))
     revised: tuple[str, ...] = ()
+    took: tuple[Compared, ...] = ()
     if not todo.complete:
         from ch4grid import production  # heavy: torch
 
         chosen = production.torch_device(device)
         with cube.lock(todo.store), open_workers(cluster, report) as workers:
-            assembly = Assembly(recipe, workspace, workers.map)
+            assembly = Assembly(recipe, workspace, production.reading(workers))
+            remember_inputs(assembly, todo)
             folder = production.trained(assembly, todo, workers)
             production.make(assembly, todo, folder, workers, chosen)
-            production.tell(assembly, todo, folder)
+            production.tell(assembly, todo, folder, workers)
             revised = assembly.revised()
+        took = _took(recipe, workspace, todo, workers.meter)
     publication.write_index(workspace)
-    return _outcome(recipe, workspace, todo, revised)
+    return _outcome(recipe, workspace, todo, revised, took)
+
+
+def _took(recipe: Recipe, workspace: Workspace, todo: Plan, meter: Meter) -> tuple[Compared, ...]:
+    """What a run took beside what its plan had said, kept for the next plan."""
+    found = account(recipe, workspace, todo, meter)
+    measurements.keep(workspace, found)
+    return compare(found)
 
 
 def train(
@@ -369,7 +288,13 @@ def _refuse_missing(todo: Plan) -> None:
         raise InputError(todo.missing[0], fix=f"`ch4grid plan` lists what is missing{more}")
 
 
-def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan, revised: tuple[str, ...]) -> Outcome:
+def _outcome(
+    recipe: Recipe,
+    workspace: Workspace,
+    todo: Plan,
+    revised: tuple[str, ...],
+    took: tuple[Compared, ...],
+) -> Outcome:
     with catalog.open_store(todo.store) as product:
         annual = publication.totals(product, recipe.gas).annual
     globe = [v.sel(ecosystem="all", region="globe") for v in annual]
@@ -387,6 +312,7 @@ def _outcome(recipe: Recipe, workspace: Workspace, todo: Plan, revised: tuple[st
         difference=difference,
         scenario=told,
         choice=recipe.choice,
+        took=took,
     )
 
 
@@ -408,11 +334,3 @@ def _against_history(
         if abs(r["mean"]) > ROUNDING_TG
     ]
     return rows, (*told, *lines)
-
-
-def _seed(recipe: Recipe) -> int:
-    return recipe.training.seed if recipe.training else 0
-
-
-def _listed(years: tuple[int, ...]) -> str:
-    return ", ".join(map(str, years))

@@ -98,8 +98,9 @@ class Fingerprints:
             for p in paths
             for f in ([p] if p.is_file() else sorted(q for q in p.rglob("*") if q.is_file()))
         ]
+        known = dict(self._table)
         digests = {str(f): self._digest(f) for f in files}
-        if digests:
+        if self._table != known:
             write_atomic(self.memory, json.dumps(self._table, sort_keys=True).encode())
         return digests
 
@@ -178,6 +179,11 @@ def product_store(output: Path, product: str, version: int, scenario: str) -> Pa
 def beside(store: Path, suffix: str) -> Path:
     """What belongs to a store and lies next to it, e.g. `historical.ledger.parquet` for suffix `.ledger.parquet`."""
     return store.with_name(store.name.removesuffix(".zarr") + suffix)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Size of all files below a folder [bytes]; zero where there is none."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
 def sweep_partial(folder: Path, pattern: str = "**/.*.partial") -> None:

@@ -7,7 +7,7 @@ Where a fingerprint differs the month is read again, and of its objects only tho
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -138,6 +138,21 @@ class DriverCube:
             return revision.compare(
                 self.store, self.grid, self._axis(wanted), self._dynamic(wanted)
             )
+
+    def owed(self, wanted: pd.DatetimeIndex) -> dict[pd.Timestamp, Literal["new", "revised", ""]]:
+        """What an update would do to the months wanted, and to those it needs besides: nothing where it says nothing.
+
+        Args:
+            wanted: First days of months.
+        """
+        every = self._with_reference(wanted)
+        self.survey(every)
+        prints, done = self._fingerprints(every), self._done()
+        kept = {m: done.get(self._index(m)) for m in every}
+        return {
+            m: "new" if kept[m] is None else "" if kept[m] in (p, RAW + p) else "revised"
+            for m, p in prints.items()
+        }
 
     def open(self, first_year: int, last_year: int) -> xr.Dataset:
         """DRIVERS of consecutive years, lazy: what changes (time, latitude, longitude) and statics, marks included."""

@@ -1,0 +1,49 @@
+"""Arguments that several commands share, and the workspace that they amount to."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ch4grid.errors import InputError
+from ch4grid.stores import Workspace
+
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
+Store = Annotated[
+    Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")
+]
+Years = Annotated[list[int] | None, typer.Option("--year", help="A year to make; repeatable.")]
+ScenarioName = Annotated[str, typer.Option("--scenario", help="A scenario of the recipe.")]
+Output = Annotated[
+    Path, typer.Option("--output", help="Where products, models and the catalog go.")
+]
+Data = Annotated[Path, typer.Option("--data", help="Where relative paths of the recipe start.")]
+Cluster = Annotated[
+    str, typer.Option("--cluster", help="local, local:N workers, or a Dask scheduler's address.")
+]
+MemoryLimit = Annotated[
+    str,
+    typer.Option(
+        "--memory-limit",
+        help="What all processes here may hold together: 8GB, 512MiB, 50%; 90% of this machine.",
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+CatalogDir = Annotated[Path, typer.Option("--catalog", help="The catalog's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def workspace(data: Path, output: Path) -> Workspace:
+    """The folders of a command.
+
+    Raises:
+        InputError: The data folder does not exist.
+    """
+    if not data.is_dir():
+        raise InputError(
+            "the data folder does not exist",
+            where=f"--data {data}",
+            expected="an existing folder",
+            fix="Check the path",
+        )
+    return Workspace(data=data.absolute(), output=output.absolute())

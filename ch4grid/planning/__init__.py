@@ -1,0 +1,11 @@
+"""The plan: what a run would do and why, what it would cost and what is missing. It computes no flux and fits nothing.
+
+A run begins by making the same plan, so what `plan` says is what `run` does; what it took teaches the next plan.
+"""
+
+from ch4grid.planning.document import Plan, YearPlan
+from ch4grid.planning.drafting import account, plan, remember_inputs
+from ch4grid.planning.identity import training_key
+from ch4grid.planning.tasks import Task
+
+__all__ = ["Plan", "Task", "YearPlan", "account", "plan", "remember_inputs", "training_key"]

@@ -153,9 +153,9 @@ def plan(
     wanted = sorted(set(years or recipe.years))
     assembly = Assembly(recipe, workspace)
     inputs, missing = _inputs(assembly, wanted)
-    model, trained, problems = _model(recipe, workspace, assembly)
+    model, trained, problems = model_of(recipe, workspace, assembly)
     missing += problems
-    parts = _parts(recipe, scenario, _model_digest(recipe, model))
+    parts = parts_of(recipe, scenario, model_digest(recipe, model))
     decision = cube.next_version(
         workspace.output, recipe.product, cube.Identity(scenario, parts, inputs)
     )
@@ -224,35 +224,35 @@ def _inputs(assembly: Assembly, years: list[int]) -> tuple[dict[int, str], list[
     return inputs, missing
 
 
-def _model(
+def model_of(
     recipe: Recipe, workspace: Workspace, assembly: Assembly
 ) -> tuple[Path, bool, list[str]]:
     """Folder of the checkpoint, whether it is there, and what is missing to train it."""
     if isinstance(recipe.model, ModelCheckpoint):
         folder = workspace.resolve(recipe.model.checkpoint)
-        return folder, True, [] if _is_checkpoint(folder) else [f"checkpoint {folder}"]
+        return folder, True, [] if is_checkpoint(folder) else [f"checkpoint {folder}"]
     first, last = recipe.normals_period
     _, missing = _inputs(assembly, list(range(first, last + 1)))
     try:
         folder = workspace.models / f"{recipe.product}-{training_key(recipe, assembly)}"
     except InputError as error:
         return workspace.models / recipe.product, False, missing or [str(error)]
-    return folder, _is_checkpoint(folder), []
+    return folder, is_checkpoint(folder), []
 
 
-def _is_checkpoint(folder: Path) -> bool:
+def is_checkpoint(folder: Path) -> bool:
     """Whether a checkpoint lies there; it is published whole or not at all."""
     return (folder / "checkpoint.json").is_file()
 
 
-def _model_digest(recipe: Recipe, folder: Path) -> str:
+def model_digest(recipe: Recipe, folder: Path) -> str:
     """What tells a model from others: for one to be trained the name of its folder, else the digest of its document."""
-    if isinstance(recipe.model, ModelCheckpoint) and _is_checkpoint(folder):
+    if isinstance(recipe.model, ModelCheckpoint) and is_checkpoint(folder):
         return sha256_file(folder / "checkpoint.json")[:16]
     return folder.name
 
 
-def _parts(recipe: Recipe, scenario: str, model: str) -> dict[str, str]:
+def parts_of(recipe: Recipe, scenario: str, model: str) -> dict[str, str]:
     """Digests by name of what determines a cell; input files are counted by year."""
     told = recipe.resolved()
     return {

@@ -3,16 +3,17 @@
 This is where torch is loaded; planning and a run that has nothing to do stay clear of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from ch4grid import budgets, cube, extents, publication, training
+from ch4grid import budgets, cube, extents, ledger, publication, training
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
-from ch4grid.errors import RecipeError
+from ch4grid.errors import Ch4gridError, RecipeError, RunError
 from ch4grid.grid import Grid
 from ch4grid.inference import (
     CheckpointPlugin,
@@ -71,11 +72,17 @@ def trained(assembly: Assembly, todo: Plan, workers: Workers) -> Path:
     return todo.model
 
 
-def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device: str) -> None:
-    """Predict and write every region of the years to make; a year is published in the store when it is whole."""
+def make(
+    assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device: str
+) -> tuple[cube.Failure, ...]:
+    """Predict and write every region of the years to make; a year is published in the store when it is whole.
+
+    Returns:
+        Regions whose computation raised: they are in quarantine, their years are not published and all others are.
+    """
     years = [y.year for y in todo.years if y.action == "make"]
     if not years:
-        return
+        return ()
     recipe, checkpoint = assembly.recipe, Checkpoint.load(folder)
     grid = recipe.product_grid
     scenario = recipe.scenarios[todo.scenario]
@@ -85,8 +92,9 @@ def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device:
     areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
     areas = areas.assign(ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], scenario))
     spec = _spec(recipe, todo, checkpoint, areas)
-    cube.create(todo.store, spec, grid, _planes(grid, areas, spec.members))
-    cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
+    cube.create(todo.store, spec, grid, planes(grid, areas, spec.members))
+    pending = cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
+    cube.record_inputs(todo.store, {y: assembly.inputs(y) for y in pending}, todo.inputs)
     workers.plug(CheckpointPlugin(folder))
     regions = {
         year: region_of(
@@ -105,10 +113,39 @@ def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device:
         for tile in grid.tiles()
         if cube.staged(todo.store, year, tile) is None
     ]
-    workers.map("predict regions", write_region, jobs)
-    for done, year in enumerate(years, start=1):
+    workers.attempt("predict regions", write_region, jobs, _quarantine)
+    failed = tuple(f for f in cube.failures(todo.store) if f.year in years)
+    whole = [year for year in years if year not in {f.year for f in failed}]
+    for done, year in enumerate(whole, start=1):
         cube.finish(todo.store, year, _told(folder, regions[year], grid, workers))
-        workers.report("verify and publish years", done, len(years))
+        workers.report("verify and publish years", done, len(whole))
+    return failed
+
+
+def _quarantine(job: Job, error: Exception) -> None:
+    """Note why a region could not be computed, so that a rerun tries it again and `status` can tell."""
+    reason = str(error) if isinstance(error, Ch4gridError) else f"{type(error).__name__}: {error}"
+    told = " ".join(reason.split())
+    cube.write_failure(job.store, cube.Failure(job.year, job.region.tile, told))
+
+
+def refuse_holes(store: Path, failed: Sequence[cube.Failure]) -> None:
+    """End a run that left regions in quarantine.
+
+    Raises:
+        RunError: There are some; the message counts them and has the first reason.
+    """
+    if not failed:
+        return
+    years = sorted({f.year for f in failed})
+    raise RunError(
+        f"{len(failed)} region(s) could not be computed and {len(years)} year(s) are not published: "
+        + ", ".join(map(str, years)),
+        where=store,
+        expected="every region of a year before it is published",
+        found=f"{failed[0].place}: {failed[0].reason}",
+        fix="Run again: only these regions are computed. `ch4grid status` lists them with their reasons",
+    )
 
 
 def _told(folder: Path, region: Region, grid: Grid, workers: Workers) -> dict[str, Any]:
@@ -129,15 +166,25 @@ def clipped(job: tuple[Path, Region]) -> dict[str, int]:
 
 def write_region(job: Job) -> None:
     """One task of a worker: predict a region and year, bring it to the product's variables, write its objects."""
+    block, table = computed(job)
+    cube.write_block(job.store, block, table, year=job.year, tile=job.region.tile)
+
+
+def computed(job: Job) -> tuple[xr.Dataset, xr.DataArray]:
+    """Product variables of a region and year, and its budget (member, time, ecosystem, region) [Tg per month]."""
     flux = predict_region(loaded(job.checkpoint), job.region, gas=job.gas, device=job.device)
     grid, tile = Grid(job.region.resolution), job.region.tile
     block = cube.cell_block(flux, grid, tile, gas=job.gas)
     table = budgets.budget(flux, block[f"{job.gas.flux}_member"], budgets.regions(grid), grid, tile)
-    cube.write_block(job.store, block, table, year=job.year, tile=tile)
+    return block, table
 
 
 def tell(assembly: Assembly, todo: Plan, folder: Path) -> None:
     """Publish in the catalog the years that are in the store but not there yet."""
+    there = ledger.published_years(todo.store)
+    years = [y.year for y in todo.years if y.action != "done" and y.year in there]
+    if not years:
+        return
     recipe, workspace = assembly.recipe, assembly.workspace
     checkpoint = Checkpoint.load(folder)
     model = publication.publish_model(recipe, workspace, folder, checkpoint)
@@ -150,7 +197,7 @@ def tell(assembly: Assembly, todo: Plan, folder: Path) -> None:
         recipe,
         workspace,
         todo.store,
-        {y.year: assembly.area_log(y.year) for y in todo.years if y.action != "done"},
+        {year: assembly.area_log(year) for year in years},
         model=model,
         checkpoint=checkpoint,
         version=todo.version,
@@ -181,11 +228,18 @@ def _spec(
     )
 
 
-def _planes(grid: Grid, areas: xr.Dataset, members: int) -> xr.Dataset:
-    planes = areas[["land_fraction"]].assign(region_fraction=budgets.regions(grid))
+def planes(grid: Grid, areas: xr.Dataset, members: int) -> xr.Dataset:
+    """Static variables of the product: land, budget regions and, where they do not change in time, class fractions.
+
+    Args:
+        grid: The grid.
+        areas: `land_fraction` and `ecosystem_fraction` of a year, under the scenario.
+        members: Number of members, over which several wetland maps are dealt.
+    """
+    known = areas[["land_fraction"]].assign(region_fraction=budgets.regions(grid))
     static = "time" not in areas["ecosystem_fraction"].dims
     fraction = extents.mean_fraction(areas["ecosystem_fraction"], members)
-    return planes.assign(ecosystem_fraction=fraction) if static else planes
+    return known.assign(ecosystem_fraction=fraction) if static else known
 
 
 def torch_device(name: str) -> str:

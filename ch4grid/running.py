@@ -151,7 +151,7 @@ def run(
     Raises:
         RecipeError: An argument does not fit the recipe.
         InputError: An input is missing or wrong.
-        RunError: The product cannot be written or does not verify.
+        RunError: The product cannot be written or does not verify, or a region could not be computed; all others were.
     """
     check_cluster(cluster)
     if device not in DEVICES:
@@ -168,9 +168,12 @@ def run(
         with cube.lock(todo.store), open_workers(cluster, report) as workers:
             assembly = Assembly(recipe, workspace, workers.map)
             folder = production.trained(assembly, todo, workers)
-            production.make(assembly, todo, folder, workers, chosen)
+            failed = production.make(assembly, todo, folder, workers, chosen)
             production.tell(assembly, todo, folder)
             revised = assembly.revised()
+        if workspace.catalog.is_dir():
+            publication.write_index(workspace)
+        production.refuse_holes(todo.store, failed)
     publication.write_index(workspace)
     return _outcome(recipe, workspace, todo, revised)
 
@@ -351,7 +354,7 @@ def verify(store: Path) -> list[str]:
     Raises:
         InputError: There is no product at `store`.
     """
-    if not (store / "zarr.json").is_file():
+    if not (store / "zarr.json").is_file() and not ledger.path_of(store).is_file():
         raise InputError(
             "no product here", where=store, expected="a folder with zarr.json", found="none"
         )

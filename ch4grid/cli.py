@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from ch4grid import __version__
+from ch4grid import __version__, store_commands
 from ch4grid.console import say, say_table
 from ch4grid.errors import Ch4gridError, InputError, RunError
 from ch4grid.progress import reporting
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_is_help=True)
 app.add_typer(catalog_app, name="catalog")
+store_commands.join(app)
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
 Store = Annotated[

@@ -82,7 +82,7 @@ class Workers:
         function: Callable[[T], R],
         items: list[T],
         failed: Callable[[T, Exception], None],
-    ) -> list[tuple[R, bool]]:
+    ) -> list[tuple[Any, bool]]:
         """Result of every item and whether there is one."""
         from distributed import KilledWorker, as_completed
 

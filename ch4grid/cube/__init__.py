@@ -18,7 +18,7 @@ from ch4grid.cube.holding import busy, hold
 from ch4grid.cube.inputs import record as record_inputs
 from ch4grid.cube.inputs import recorded as recorded_inputs
 from ch4grid.cube.metadata import mend_arrays, mend_group
-from ch4grid.cube.publish import begin, finish, lock, staged, write_block
+from ch4grid.cube.publish import begin, finish, lock, staged, tiles, write_block
 from ch4grid.cube.recovery import settle
 from ch4grid.cube.repair import (
     Damage,
@@ -80,6 +80,7 @@ __all__ = [
     "rollback",
     "settle",
     "staged",
+    "tiles",
     "verify",
     "versions",
     "weighted",

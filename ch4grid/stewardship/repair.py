@@ -1,7 +1,7 @@
 """Repair: damaged objects of a published store written anew, bit for bit, from what the store says it was made from.
 
-Metadata, coordinates and calendar follow from the store and what lies beside it. A flux, an area or a budget is computed
-again, its region and year only, once inputs, checkpoint and package are known to be those of the publication.
+Metadata, coordinates and calendar follow from the store and what lies beside it. A flux, an area or a budget is
+computed again, its region and year only, once inputs, checkpoint and package are known to be those of the publication.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ch4grid import budgets, cube
+from ch4grid import budgets, cube, ledger
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import check as check_cluster
 from ch4grid.cluster import open_workers
@@ -139,8 +139,6 @@ def _mend(store: Path) -> tuple[list[cube.Problem], list[str]]:
 
 
 def _refuse_unpublished(store: Path) -> None:
-    from ch4grid import ledger
-
     if not ledger.published_years(store):
         raise InputError(
             "no published product to repair",
@@ -153,7 +151,7 @@ def _refuse_unpublished(store: Path) -> None:
 
 def _wanted(origin: Origin, hurt: cube.Damage) -> list[tuple[int, Slices]]:
     """Regions and years to compute again: damaged ones, and all of a year whose budget table is damaged."""
-    regions = set(_corner(y, t) for y, t in hurt.regions)
+    regions = {_corner(y, t) for y, t in hurt.regions}
     tiles = origin.recipe.product_grid.tiles()
     years = sorted({y for y, _ in hurt.regions} | set(hurt.budgets))
     return [
@@ -275,8 +273,13 @@ def _repair_statics(origin: Origin, names: tuple[str, ...]) -> list[str]:
     refused: list[RunError | InputError] = []
     for year in origin.years:
         try:
-            return cube.repair_statics(origin.store, spec, grid, _planes(origin, year, spec.members))
-        except (RunError, InputError) as error:  # the areas of another year, or none: the next may be theirs
+            return cube.repair_statics(
+                origin.store, spec, grid, _planes(origin, year, spec.members)
+            )
+        except (
+            RunError,
+            InputError,
+        ) as error:  # the areas of another year, or none: the next may be theirs
             refused.append(error)
     raise refused[0]
 

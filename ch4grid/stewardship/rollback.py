@@ -63,7 +63,7 @@ def rollback(store: Path, *, reason: str, to: int | None = None) -> RolledBack:
     with cube.lock(origin.store):
         last = origin.years[-1]
         owed = _withdraw(origin)
-        if to in (None, last) and (owed or to == last and _retracted(origin.store, last)):
+        if to in (None, last) and (owed or (to == last and _retracted(origin.store, last))):
             gone, withdrawn = owed or _retracted(origin.store, last), owed
         else:
             gone = cube.rollback(origin.store, reason=reason, to=to)

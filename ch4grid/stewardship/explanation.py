@@ -136,7 +136,7 @@ class Explanation:
         lines += [f"source    {s['source']} {s['path']}".rstrip() for s in self.sources]
         lines += [
             f"model     {self.model or 'not in the catalog'}, checkpoint {self.checkpoint}",
-            "parts     " + ", ".join(f"{n} {d[:16]}" for n, d in sorted(self.parts.items())),
+            "parts     " + ", ".join(f"{n} {d[:20]}" for n, d in sorted(self.parts.items())),
             "software  " + ", ".join(f"{n} {x}" for n, x in sorted(self.software.items())),
             f"version   {self.version_reason}",
             f"store     {self.store}",
@@ -322,4 +322,4 @@ def _version_reason(origin: Origin) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
+    return "missing" if value is None else f"{value:.4g}"

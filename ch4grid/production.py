@@ -78,7 +78,8 @@ def make(
     """Predict and write every region of the years to make; a year is published in the store when it is whole.
 
     Returns:
-        Regions whose computation raised: they are in quarantine, their years are not published and all others are.
+        Regions whose computation raised: they are in quarantine. Years before the first of them are published; later
+        ones wait for it, because the time axis of a reader would run through it.
     """
     years = [y.year for y in todo.years if y.action == "make"]
     if not years:
@@ -115,7 +116,7 @@ def make(
     ]
     workers.attempt("predict regions", write_region, jobs, _quarantine)
     failed = tuple(f for f in cube.failures(todo.store) if f.year in years)
-    whole = [year for year in years if year not in {f.year for f in failed}]
+    whole = [year for year in years if all(year < f.year for f in failed)]
     for done, year in enumerate(whole, start=1):
         cube.finish(todo.store, year, _told(folder, regions[year], grid, workers))
         workers.report("verify and publish years", done, len(whole))
@@ -129,7 +130,7 @@ def _quarantine(job: Job, error: Exception) -> None:
     cube.write_failure(job.store, cube.Failure(job.year, job.region.tile, told))
 
 
-def refuse_holes(store: Path, failed: Sequence[cube.Failure]) -> None:
+def refuse_holes(todo: Plan, failed: Sequence[cube.Failure]) -> None:
     """End a run that left regions in quarantine.
 
     Raises:
@@ -137,12 +138,13 @@ def refuse_holes(store: Path, failed: Sequence[cube.Failure]) -> None:
     """
     if not failed:
         return
-    years = sorted({f.year for f in failed})
+    there = ledger.published_years(todo.store)
+    years = [y.year for y in todo.years if y.action == "make" and y.year not in there]
     raise RunError(
         f"{len(failed)} region(s) could not be computed and {len(years)} year(s) are not published: "
         + ", ".join(map(str, years)),
-        where=store,
-        expected="every region of a year before it is published",
+        where=todo.store,
+        expected="every region of a year, and of those before it, before it is published",
         found=f"{failed[0].place}: {failed[0].reason}",
         fix="Run again: only these regions are computed. `ch4grid status` lists them with their reasons",
     )

@@ -173,7 +173,7 @@ def run(
             revised = assembly.revised()
         if workspace.catalog.is_dir():
             publication.write_index(workspace)
-        production.refuse_holes(todo.store, failed)
+        production.refuse_holes(todo, failed)
     publication.write_index(workspace)
     return _outcome(recipe, workspace, todo, revised)
 

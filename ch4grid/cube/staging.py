@@ -158,9 +158,9 @@ def write_record(store: Path, record: Record) -> None:
         "rows": [asdict(r) for r in record.rows],
         "budget": record.budget.tolist(),
     }
+    _failure_path(store, record.year, record.tile).unlink(missing_ok=True)
     path = _record_path(store, record.year, record.tile)
     write_atomic(path, json.dumps(document, sort_keys=True).encode())
-    _failure_path(store, record.year, record.tile).unlink(missing_ok=True)
 
 
 def read_record(store: Path, year: int, tile: Slices) -> Record | None:

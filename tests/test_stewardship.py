@@ -430,8 +430,10 @@ def test_a_status_of_nothing_says_so(tmp_path: Path) -> None:
 
 @pytest.fixture
 def fresh(made: Workspace, tmp_path: Path) -> Workspace:
-    """The inputs and the model of the product, and nothing made of them yet."""
-    shutil.copytree(made.data, tmp_path / "fresh", ignore=shutil.ignore_patterns("products"))
+    """Inputs, model and cache of the product, and no product yet."""
+    shutil.copytree(made.data, tmp_path / "fresh")
+    for name in ("planted", "catalog"):
+        shutil.rmtree(tmp_path / "fresh/products" / name)
     return Workspace(data=tmp_path / "fresh", output=tmp_path / "fresh/products")
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from ch4grid import __version__, budget_command, making
+from ch4grid import __version__, budget_command, making, store_commands
 from ch4grid.arguments import (
     AsJson,
     CatalogDir,
@@ -47,6 +47,7 @@ app = typer.Typer(
 catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_is_help=True)
 app.add_typer(catalog_app, name="catalog")
 app.command("budget")(budget_command.budget)
+store_commands.join(app)
 
 
 def main() -> None:

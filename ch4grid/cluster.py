@@ -57,23 +57,71 @@ class Workers:
             RunError: A worker died over a task.
             Exception: The first exception of a task, unchanged.
         """
+
+        def stop(_: T, failure: Exception) -> None:
+            raise failure
+
+        return [result for result, _ in self._ended(stage, function, list(items), stop)]
+
+    def attempt(
+        self,
+        stage: str,
+        function: Callable[[T], R],
+        items: Iterable[T],
+        failed: Callable[[T, Exception], None],
+    ) -> list[R | None]:
+        """Results of `function` for every item, in their order; a task that fails does not stop the others.
+
+        Args:
+            stage: What is reported while it runs.
+            function: A module-level function; it travels to the workers by name.
+            items: Arguments, each small enough to be sent.
+            failed: Told about every item whose task raised, as it ends; the result of the item is None. What it raises
+                ends the rest.
+
+        Raises:
+            Exception: What `failed` raises.
+        """
+        ended = self._ended(stage, function, list(items), failed)
+        return [result if there else None for result, there in ended]
+
+    def _ended(
+        self,
+        stage: str,
+        function: Callable[[T], R],
+        items: list[T],
+        failed: Callable[[T, Exception], None],
+    ) -> list[tuple[Any, bool]]:
+        """Result of every item and whether there is one."""
         from distributed import KilledWorker, as_completed
 
         start = time.perf_counter()
         with warnings.catch_warnings():
             # tasks of a benchmark carry their towers: some 10 MB in all, sent once
             warnings.filterwarnings("ignore", message="Sending large graph")
-            futures = self.client.map(partial(_alone, function), list(items), pure=False, retries=0)
+            futures = self.client.map(partial(_alone, function), items, pure=False, retries=0)
+        place = {future.key: n for n, future in enumerate(futures)}
+        lost = set()
         for done, future in enumerate(as_completed(futures), start=1):
             failure = future.exception()
             if failure is not None:
-                self.client.cancel(futures)
-                raise _lost(stage) if isinstance(failure, KilledWorker) else failure
+                n = place[future.key]
+                lost.add(n)
+                try:
+                    failed(items[n], _lost(stage) if isinstance(failure, KilledWorker) else failure)
+                except BaseException:
+                    self.client.cancel(futures)
+                    raise
             self.report(stage, done, len(futures))
-        results: list[tuple[R, Effort]] = self.client.gather(futures)
-        efforts = [effort for _, effort in results]
+        sent = iter(self.client.gather([f for n, f in enumerate(futures) if n not in lost]))
+        results: list[tuple[Any, bool]] = []
+        efforts: list[Effort] = []
+        for n in range(len(items)):
+            result, effort = (None, None) if n in lost else next(sent)
+            results.append((result, n not in lost))
+            efforts += [] if effort is None else [effort]
         self.meter.mapped(time.perf_counter() - start, efforts, STAGES.get(stage, ""))
-        return [result for result, _ in results]
+        return results
 
     def plug(self, plugin: Any) -> None:
         """Set a plugin up on every worker, now and later ones."""

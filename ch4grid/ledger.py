@@ -129,6 +129,19 @@ def published_years(store: Path) -> tuple[int, ...]:
     return tuple(sorted({y for y, _ in data} - pending))
 
 
+def extent(store: Path) -> dict[int | None, tuple[int, int]]:
+    """Number of objects and bytes by year, None for what does not depend on time; published or not."""
+    path = path_of(store)
+    if not path.exists():
+        return {}
+    table = _load(path).select(["year", "bytes"]).to_pydict()
+    found: dict[int | None, tuple[int, int]] = {}
+    for year, size in zip(table["year"], table["bytes"], strict=True):
+        objects, total = found.get(year, (0, 0))
+        found[year] = (objects + 1, total + size)
+    return found
+
+
 def merge(rows: Iterable[Row], new: Iterable[Row]) -> list[Row]:
     """Rows with those of the same key replaced, in the canonical order: static first, then year, variable, key."""
     table = {r.key: r for r in rows} | {r.key: r for r in new}

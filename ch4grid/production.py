@@ -10,11 +10,11 @@ from typing import Any
 
 import xarray as xr
 
-from ch4grid import budgets, cube, extents, publication, training
+from ch4grid import budgets, cube, extents, ledger, publication, training
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
 from ch4grid.drivers.cube import Mapper
-from ch4grid.errors import RecipeError
+from ch4grid.errors import Ch4gridError, RecipeError, RunError
 from ch4grid.grid import Grid
 from ch4grid.inference import (
     CheckpointPlugin,
@@ -93,11 +93,18 @@ def _fit(assembly: Assembly, todo: Plan, workers: Workers) -> None:
     checkpoint.save(todo.model)
 
 
-def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device: str) -> None:
-    """Predict and write every region of the years to make; a year is published in the store when it is whole."""
+def make(
+    assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device: str
+) -> tuple[cube.Failure, ...]:
+    """Predict and write every region of the years to make; a year is published in the store when it is whole.
+
+    Returns:
+        Regions whose computation raised: they are in quarantine. Years before the first of them are published; later
+        ones wait for it, because the time axis of a reader would run through it.
+    """
     years = [y.year for y in todo.years if y.action == "make"]
     if not years:
-        return
+        return ()
     recipe, checkpoint = assembly.recipe, Checkpoint.load(folder)
     grid = recipe.product_grid
     scenario = recipe.scenarios[todo.scenario]
@@ -129,16 +136,46 @@ def make(assembly: Assembly, todo: Plan, folder: Path, workers: Workers, device:
         for tile in grid.tiles()
         if cube.staged(todo.store, year, tile) is None
     ]
-    written = workers.map("predict regions", write_region, jobs)
+    written = workers.attempt("predict regions", write_region, jobs, _quarantine)
     predicted = workers.meter.of(PREDICT)
-    predicted.bytes += sum(w.bytes for w in written)
-    predicted.pairs |= {
-        label(corners(job.region.tile)): w.pairs for job, w in zip(jobs, written, strict=True)
-    }
+    for job, done in zip(jobs, written, strict=True):
+        if done is not None:
+            predicted.bytes += done.bytes
+            predicted.pairs[label(corners(job.region.tile))] = done.pairs
+    failed = tuple(f for f in cube.failures(todo.store) if f.year in years)
+    whole = [year for year in years if all(year < f.year for f in failed)]
     with workers.meter.stage(PUBLISH):
-        for done, year in enumerate(years, start=1):
+        for number, year in enumerate(whole, start=1):
             cube.finish(todo.store, year, _told(folder, regions[year], grid, workers))
-            workers.report("verify and publish years", done, len(years))
+            workers.report("verify and publish years", number, len(whole))
+    return failed
+
+
+def _quarantine(job: Job, error: Exception) -> None:
+    """Note why a region could not be computed, so that a rerun tries it again and `status` can tell."""
+    reason = str(error) if isinstance(error, Ch4gridError) else f"{type(error).__name__}: {error}"
+    told = " ".join(reason.split())
+    cube.write_failure(job.store, cube.Failure(job.year, job.region.tile, told))
+
+
+def refuse_holes(todo: Plan, failed: Sequence[cube.Failure]) -> None:
+    """End a run that left regions in quarantine.
+
+    Raises:
+        RunError: There are some; the message counts them and has the first reason.
+    """
+    if not failed:
+        return
+    there = ledger.published_years(todo.store)
+    years = [y.year for y in todo.years if y.action == "make" and y.year not in there]
+    raise RunError(
+        f"{len(failed)} region(s) could not be computed and {len(years)} year(s) are not published: "
+        + ", ".join(map(str, years)),
+        where=todo.store,
+        expected="every region of a year, and of those before it, before it is published",
+        found=f"{failed[0].place}: {failed[0].reason}",
+        fix="Run again: only these regions are computed. `ch4grid status` lists them with their reasons",
+    )
 
 
 def _begin(assembly: Assembly, todo: Plan, checkpoint: Checkpoint, years: list[int]) -> None:
@@ -147,9 +184,10 @@ def _begin(assembly: Assembly, todo: Plan, checkpoint: Checkpoint, years: list[i
     areas = xr.open_zarr(assembly.areas(years[0]), consolidated=False, chunks=None).load()
     areas = areas.assign(ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], scenario))
     spec = _spec(recipe, todo, checkpoint, areas)
-    grid = recipe.product_grid
-    cube.create(todo.store, spec, grid, _planes(areas, assembly.regions(), spec.members))
-    cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
+    static = planes(areas, assembly.regions(), spec.members)
+    cube.create(todo.store, spec, recipe.product_grid, static)
+    pending = cube.begin(todo.store, spec, {y: todo.inputs[y] for y in years})
+    cube.record_inputs(todo.store, {y: assembly.inputs(y) for y in pending}, todo.inputs)
 
 
 def _told(folder: Path, region: Region, grid: Grid, workers: Workers) -> dict[str, Any]:
@@ -170,26 +208,35 @@ def clipped(job: tuple[Path, Region]) -> dict[str, int]:
 
 def write_region(job: Job) -> Written:
     """One task of a worker: predict a region and year, bring it to the product's variables, write its objects."""
+    block, table = computed(job)
+    record = cube.write_block(job.store, block, table, year=job.year, tile=job.region.tile)
+    pairs = (block["ecosystem_fraction"] > 0).any("time").sum()
+    return Written(sum(row.bytes for row in record.rows), int(pairs))
+
+
+def computed(job: Job) -> tuple[xr.Dataset, xr.DataArray]:
+    """Product variables of a region and year, and its budget (member, time, ecosystem, region) [Tg per month]."""
     flux = predict_region(loaded(job.checkpoint), job.region, gas=job.gas, device=job.device)
     grid, tile = Grid(job.region.resolution), job.region.tile
     block = cube.cell_block(flux, grid, tile, gas=job.gas)
     shares = cube.region_fraction(job.store, tile)
-    table = budgets.budget(flux, block[f"{job.gas.flux}_member"], shares, grid, tile)
-    record = cube.write_block(job.store, block, table, year=job.year, tile=tile)
-    pairs = (flux["ecosystem_fraction"] > 0).any("time").sum()
-    return Written(sum(row.bytes for row in record.rows), int(pairs))
+    return block, budgets.budget(flux, block[f"{job.gas.flux}_member"], shares, grid, tile)
 
 
 def tell(assembly: Assembly, todo: Plan, folder: Path, workers: Workers) -> None:
     """Publish in the catalog the years that are in the store but not there yet."""
+    there = ledger.published_years(todo.store)
+    years = [y.year for y in todo.years if y.action != "done" and y.year in there]
+    if not years:
+        return
     catalog = assembly.workspace.catalog
     with workers.meter.stage(PUBLISH) as spent:
         before = folder_bytes(catalog)
-        _tell(assembly, todo, folder)
+        _tell(assembly, todo, folder, years)
         spent.bytes += max(0, folder_bytes(catalog) - before)
 
 
-def _tell(assembly: Assembly, todo: Plan, folder: Path) -> None:
+def _tell(assembly: Assembly, todo: Plan, folder: Path, years: Sequence[int]) -> None:
     recipe, workspace = assembly.recipe, assembly.workspace
     checkpoint = Checkpoint.load(folder)
     model = publication.publish_model(recipe, workspace, folder, checkpoint)
@@ -202,7 +249,7 @@ def _tell(assembly: Assembly, todo: Plan, folder: Path) -> None:
         recipe,
         workspace,
         todo.store,
-        {y.year: assembly.area_log(y.year) for y in todo.years if y.action != "done"},
+        {year: assembly.area_log(year) for year in years},
         model=model,
         checkpoint=checkpoint,
         version=todo.version,
@@ -233,11 +280,18 @@ def _spec(
     )
 
 
-def _planes(areas: xr.Dataset, regions: xr.DataArray, members: int) -> xr.Dataset:
-    planes = areas[["land_fraction"]].assign(region_fraction=regions)
+def planes(areas: xr.Dataset, regions: xr.DataArray, members: int) -> xr.Dataset:
+    """Static variables of the product: land, budget regions and, where they do not change in time, class fractions.
+
+    Args:
+        areas: `land_fraction` and `ecosystem_fraction` of a year, under the scenario.
+        regions: Share of the cell area by region (region, latitude, longitude) [1].
+        members: Number of members, over which several wetland maps are dealt.
+    """
+    known = areas[["land_fraction"]].assign(region_fraction=regions)
     static = "time" not in areas["ecosystem_fraction"].dims
     fraction = extents.mean_fraction(areas["ecosystem_fraction"], members)
-    return planes.assign(ecosystem_fraction=fraction) if static else planes
+    return known.assign(ecosystem_fraction=fraction) if static else known
 
 
 def torch_device(name: str) -> str:

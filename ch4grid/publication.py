@@ -5,7 +5,7 @@ its presence is what "published" means. The index page follows the catalog at th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ import xarray as xr
 
 from ch4grid import __version__, budgets, catalog, cube, ledger, pages
 from ch4grid.recipe import Recipe
-from ch4grid.scenarios import answering, followers, response_in_words
+from ch4grid.scenarios import STRUCTURAL, followers, response_in_words
 from ch4grid.stores import Workspace, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -159,22 +159,9 @@ def publish_years(
         version: Version of the store.
         difference: Report of what changed since the version before.
     """
-    scenario = store.stem
-    record = _record(recipe, store, version, scenario, model)
+    record = record_of(recipe, store, version, store.stem, model)
     with catalog.lock(workspace.catalog), catalog.open_store(store) as product:
-        found = totals(product, recipe.gas)
-        folder = catalog.product_folder(workspace.catalog, recipe.product)
-        stem = f"v{version}-{scenario}"
-        written = {
-            "budget": _write_budget(folder / f"{stem}-budget.csv", found),
-            "recipe": _write_recipe(folder / f"{stem}-recipe.json", recipe),
-        }
-        if difference is not None:
-            written["difference"] = difference
-        page = folder / f"{stem}.html"
-        pages.write_product_page(
-            page, _page(recipe, product, found, store, written, record, checkpoint)
-        )
+        written = describe(recipe, workspace, record, product, checkpoint.skill, difference)
         for year, areas in years.items():
             folder = catalog.item_folder(workspace.catalog, record, year)
             thumbnail, log = folder / "thumbnail.png", folder / "areas.json"
@@ -190,8 +177,41 @@ def publish_years(
                 workspace.catalog,
                 record,
                 year,
-                files=written | {"page": page, "thumbnail": thumbnail, "areas": log},
+                files=written | {"thumbnail": thumbnail, "areas": log},
             )
+
+
+def describe(
+    recipe: Recipe,
+    workspace: Workspace,
+    record: catalog.ProductRecord,
+    product: xr.Dataset,
+    skill: Sequence[Mapping[str, Any]],
+    difference: Path | None,
+) -> dict[str, Path]:
+    """Write budget table, recipe and page of a version and scenario; they and the report of changes by asset key.
+
+    Args:
+        recipe: The recipe.
+        workspace: Its folders.
+        record: The version and scenario.
+        product: Its opened store.
+        skill: Scores of the model.
+        difference: Report of what changed since the version before.
+    """
+    found = totals(product, recipe.gas)
+    folder = catalog.product_folder(workspace.catalog, recipe.product)
+    stem = f"v{record.version}-{record.scenario}"
+    written = {
+        "budget": _write_budget(folder / f"{stem}-budget.csv", found),
+        "recipe": _write_recipe(folder / f"{stem}-recipe.json", recipe),
+    }
+    if difference is not None:
+        written["difference"] = difference
+    page = folder / f"{stem}.html"
+    told = _page(recipe, product, found, record.store, written, record, skill)
+    pages.write_product_page(page, told)
+    return written | {"page": page}
 
 
 def write_index(workspace: Workspace) -> None:
@@ -215,9 +235,10 @@ def _input_collections(recipe: Recipe) -> tuple[str, ...]:
     return catalog.input_collections(tuple(s.source for s in sources))
 
 
-def _record(
+def record_of(
     recipe: Recipe, store: Path, version: int, scenario: str, model: str
 ) -> catalog.ProductRecord:
+    """How a version and scenario is described in the catalog; `model` is the id of the model's Item."""
     return catalog.ProductRecord(
         product=recipe.product,
         title=recipe.title,
@@ -274,7 +295,7 @@ def _page(
     store: Path,
     files: Mapping[str, Path],
     record: catalog.ProductRecord,
-    checkpoint: "Checkpoint",
+    skill: Sequence[Mapping[str, Any]],
 ) -> pages.ProductPage:
     return pages.ProductPage(
         title=recipe.title,
@@ -288,10 +309,10 @@ def _page(
         annual=_shown(found.annual),
         store=store,
         files={**files, "ledger": record.ledger},
-        skill=checkpoint.skill,
-        change=_change(recipe, product, store, checkpoint),
+        skill=skill,
+        change=_change(recipe, product, store),
         provenance={
-            "model": f"{record.model}, checkpoint {checkpoint.digest[:16]}",
+            "model": f"{record.model}, checkpoint {product.attrs['ch4grid_checkpoint'][:16]}",
             **({"choice of the model": recipe.choice} if recipe.choice else {}),
             "inputs": ", ".join(record.inputs) or "files named in the recipe",
             "software": ", ".join(f"{k} {v}" for k, v in record.software.items()),
@@ -352,9 +373,7 @@ def _consequences(recipe: Recipe, name: str, checkpoint: "Checkpoint") -> str:
     )
 
 
-def _change(
-    recipe: Recipe, product: xr.Dataset, store: Path, checkpoint: "Checkpoint"
-) -> pages.Change | None:
+def _change(recipe: Recipe, product: xr.Dataset, store: Path) -> pages.Change | None:
     """What the page of a scenario says besides; None for history."""
     name = store.stem
     scenario = recipe.scenarios[name]
@@ -362,12 +381,12 @@ def _change(
         return None
     told = json.loads(product.attrs.get(cube.OUTSIDE_TRAINING, "{}"))
     found = paired(store, recipe)
-    known, structure = checkpoint.drivers, checkpoint.structure
-    by = "structural" if answering(scenario, structure, known) else "model"
+    response = str(product.attrs["scenario_response"])
+    by = "structural" if STRUCTURAL in response else "model"
     return pages.Change(
         changed=scenario.in_words(),
-        follows=_consequences(recipe, name, checkpoint),
-        response=response_in_words(scenario, structure, known),
+        follows=str(product.attrs["scenario_consequences"]),
+        response=response,
         left_out={int(y): v for y, v in told.items()},
         difference=found,
         limits=(

@@ -57,7 +57,7 @@ def run(
     Raises:
         RecipeError: An argument does not fit the recipe, or the predicted memory is above the limit.
         InputError: An input is missing or wrong, or recipe or inputs are no more those of the saved plan.
-        RunError: The product cannot be written or does not verify.
+        RunError: The product cannot be written or does not verify, or a region could not be computed; all others were.
     """
     check_cluster(cluster)
     if device not in DEVICES:
@@ -79,9 +79,12 @@ def run(
             assembly = Assembly(recipe, workspace, production.reading(workers))
             remember_inputs(assembly, todo)
             folder = production.trained(assembly, todo, workers)
-            production.make(assembly, todo, folder, workers, chosen)
+            failed = production.make(assembly, todo, folder, workers, chosen)
             production.tell(assembly, todo, folder, workers)
             revised = assembly.revised()
+        if workspace.catalog.is_dir():
+            publication.write_index(workspace)
+        production.refuse_holes(todo, failed)
         took = _took(recipe, workspace, todo, workers.meter)
     publication.write_index(workspace)
     return _outcome(recipe, workspace, todo, revised, took)
@@ -270,7 +273,7 @@ def verify(store: Path) -> list[str]:
     Raises:
         InputError: There is no product at `store`.
     """
-    if not (store / "zarr.json").is_file():
+    if not (store / "zarr.json").is_file() and not ledger.path_of(store).is_file():
         raise InputError(
             "no product here", where=store, expected="a folder with zarr.json", found="none"
         )

@@ -53,6 +53,10 @@ COMMANDS = (
     "inventory",
     "fetch",
     "verify",
+    "repair",
+    "status",
+    "rollback",
+    "explain",
     "browse",
     "catalog",
 )

@@ -67,6 +67,25 @@ def test_the_workers_go_on_after_a_failure(workers: Workers) -> None:
     assert workers.map("square", square, [7]) == [49]
 
 
+def test_failing_tasks_do_not_stop_the_others(workers: Workers, told: list) -> None:
+    told.clear()
+    failed = {}
+    found = workers.attempt("try", fails_at_three, range(6), failed.__setitem__)
+    assert found == [0, 1, 2, None, 4, 5]
+    assert list(failed) == [3]
+    assert type(failed[3]) is InputError
+    assert told[-1] == ("try", 6, 6)
+
+
+def test_whoever_is_told_of_a_failure_may_end_the_rest(workers: Workers) -> None:
+    def full(item: int, failure: Exception) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        workers.attempt("try", fails_at_three, range(6), full)
+    assert workers.map("square", square, [7]) == [49]
+
+
 def test_a_task_has_one_thread_for_its_linear_algebra(workers: Workers) -> None:
     (found,) = workers.map("threads", threads, [0])
     assert found <= {1}

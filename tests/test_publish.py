@@ -58,7 +58,11 @@ def test_two_hundred_killed_runs_end_byte_identical(tmp_path):
 
 def test_nothing_but_store_ledger_and_lock_is_left(three_years):
     names = {p.name for p in three_years.parent.iterdir()} - {"historical.lock"}
-    assert names == {"historical.zarr", "historical.ledger.parquet"}
+    assert names == {
+        "historical.zarr",
+        "historical.ledger.parquet",
+        "historical.metadata.json",
+    }
     assert not list(three_years.parent.rglob("*.partial"))
 
 
@@ -268,7 +272,7 @@ def test_rollback_takes_the_last_year_back(tmp_path, three_years):
     store = write_years(tmp_path, 2001, 2002)
     expected = planted.tree(store)
     write_years(tmp_path, 2003)
-    assert cube.rollback(store) == 2003
+    assert cube.rollback(store, reason="a wrong map") == (2003,)
     assert planted.tree(store) == expected
     assert cube.verify(store) == []
     write_years(tmp_path, 2003)
@@ -299,7 +303,7 @@ def test_a_run_that_ended_right_after_publication_is_settled_by_any_run(
 ):
     store = write_years(tmp_path, 2001, 2002)
     expected = planted.tree(store.parent)
-    cube.rollback(store)
+    cube.rollback(store, reason="a wrong map")
     write = ledger.write
 
     def fail(store, rows, *, root_sha256):
@@ -315,11 +319,18 @@ def test_a_run_that_ended_right_after_publication_is_settled_by_any_run(
         assert ds.sizes["time"] == 24
     assert ledger.published_years(store) == (2001,)
     write_years(tmp_path, *asked)
-    assert planted.tree(store.parent) == expected
+    assert beside_the_log(store) == expected
     assert cube.verify(store) == []
 
 
-@pytest.mark.parametrize("calls", [1, 3, 20, 21])
+def beside_the_log(store: Path) -> dict[str, bytes]:
+    """Everything of a version but the log of retractions."""
+    tree = planted.tree(store.parent)
+    return {k: v for k, v in tree.items() if not k.endswith(".retractions.json")}
+
+
+# the first write is the log, the second the copy of the group metadata, the third shows fewer years
+@pytest.mark.parametrize("calls", [3, 5, 22, 23])
 def test_a_rollback_cut_short_is_completed_by_the_next_run(tmp_path, monkeypatch, calls):
     store = write_years(tmp_path, 2001)
     expected = planted.tree(store.parent)
@@ -327,11 +338,24 @@ def test_a_rollback_cut_short_is_completed_by_the_next_run(tmp_path, monkeypatch
     with monkeypatch.context() as patched:
         stopping(patched, calls)
         with pytest.raises(KeyboardInterrupt):
-            cube.rollback(store)
+            cube.rollback(store, reason="a wrong map")
     with xr.open_zarr(store, chunks=None) as ds:
         assert ds.sizes["time"] == 12
     write_years(tmp_path, 2001)
-    assert planted.tree(store.parent) == expected
+    assert beside_the_log(store) == expected
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_a_rollback_cut_short_before_readers_see_it_has_not_happened(tmp_path, monkeypatch, calls):
+    store = write_years(tmp_path, 2001, 2002)
+    expected = planted.tree(store)
+    with monkeypatch.context() as patched:
+        stopping(patched, calls)
+        with pytest.raises(KeyboardInterrupt):
+            cube.rollback(store, reason="a wrong map")
+    write_years(tmp_path, 2001)
+    assert planted.tree(store) == expected
+    assert cube.verify(store) == []
 
 
 def test_leftovers_of_a_worker_that_died_are_removed(tmp_path):

@@ -6,7 +6,7 @@
 
 from ch4grid.catalog.datacube import open_store, years_of
 from ch4grid.catalog.documents import item_folder, product_folder
-from ch4grid.catalog.listing import list_catalog, show
+from ch4grid.catalog.listing import list_catalog, model_of, show
 from ch4grid.catalog.publish import publish_item, publish_model, published_years, withdraw
 from ch4grid.catalog.records import (
     INPUT_COLLECTIONS,
@@ -28,6 +28,7 @@ __all__ = [
     "item_folder",
     "list_catalog",
     "lock",
+    "model_of",
     "open_store",
     "product_folder",
     "publish_item",

@@ -42,6 +42,15 @@ def list_catalog(catalog: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (order.index(row["kind"]), row["id"]))
 
 
+def model_of(catalog: Path, digest: str) -> tuple[str, list[dict[str, Any]]]:
+    """Id and rows of skill of the model whose checkpoint has a digest; empty where the catalog does not know it."""
+    for path in sorted((catalog / "models").glob("*/*.json")):
+        document = tree.read(path)
+        if document.get("properties", {}).get("ch4grid:digest") == digest:
+            return str(document["id"]), list(document["properties"].get("ch4grid:skill", []))
+    return "", []
+
+
 def show(catalog: Path, name: str) -> dict[str, Any]:
     """Everything about one product, model, input or Item, with references made absolute.
 

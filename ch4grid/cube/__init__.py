@@ -14,44 +14,79 @@ from ch4grid.cube.blanking import ATTRIBUTE as OUTSIDE_TRAINING
 from ch4grid.cube.block import cell_block, weighted
 from ch4grid.cube.creation import create, region_fraction
 from ch4grid.cube.difference import write_difference
-from ch4grid.cube.publish import begin, finish, lock, staged, write_block
+from ch4grid.cube.holding import busy, hold
+from ch4grid.cube.inputs import record as record_inputs
+from ch4grid.cube.inputs import recorded as recorded_inputs
+from ch4grid.cube.metadata import mend_arrays, mend_group
+from ch4grid.cube.publish import begin, finish, lock, staged, tiles, write_block
+from ch4grid.cube.recovery import settle
 from ch4grid.cube.repair import (
+    Damage,
+    damage,
     damaged_regions,
+    members_of,
     repair_block,
     repair_budget,
     repair_calendar,
     repair_statics,
-    rollback,
 )
-from ch4grid.cube.staging import Record
+from ch4grid.cube.retraction import Retraction, retractions, rollback, years_after
+from ch4grid.cube.staging import Failure, Record, failures, write_failure
 from ch4grid.cube.template import ProductSpec
-from ch4grid.cube.verify import Problem, verify
-from ch4grid.cube.version import ATTRIBUTION, Decision, Identity, next_version
+from ch4grid.cube.verify import Problem, metadata_problems, verify
+from ch4grid.cube.version import (
+    ATTRIBUTION,
+    Decision,
+    Identity,
+    attributes,
+    next_version,
+    versions,
+)
 
 __all__ = [
     "ATTRIBUTION",
     "OUTSIDE_TRAINING",
+    "Damage",
     "Decision",
+    "Failure",
     "Identity",
     "Problem",
     "ProductSpec",
     "Record",
+    "Retraction",
+    "attributes",
     "begin",
+    "busy",
     "cell_block",
     "create",
+    "damage",
     "damaged_regions",
+    "failures",
     "finish",
+    "hold",
     "lock",
+    "members_of",
+    "mend_arrays",
+    "mend_group",
+    "metadata_problems",
     "next_version",
+    "record_inputs",
+    "recorded_inputs",
     "region_fraction",
     "repair_block",
     "repair_budget",
     "repair_calendar",
     "repair_statics",
+    "retractions",
     "rollback",
+    "settle",
     "staged",
+    "tiles",
     "verify",
+    "versions",
     "weighted",
     "write_block",
     "write_difference",
+    "write_failure",
+    "years_after",
 ]

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from ch4grid import ledger
-from ch4grid.cube import staging
+from ch4grid.cube import inputs, staging
+from ch4grid.cube.metadata import copy_of
 from ch4grid.cube.objects import METADATA, ChunkObject, Document, open_planned, read_document
 from ch4grid.cube.template import ProductSpec, documents, static_objects, template_objects
 from ch4grid.errors import RunError
@@ -32,12 +33,13 @@ def create(store: Path, spec: ProductSpec, grid: Grid, planes: xr.Dataset) -> No
             areas, `ecosystem_fraction`, on the grid.
 
     Raises:
-        RunError: A published store at `store` has other arrays, or the disk refuses.
+        RunError: A published store at `store` has other arrays or has lost its group metadata, or the disk refuses.
     """
     docs = documents(spec, grid, planes.sizes["region"])
     if (store / METADATA).exists():
         _same_arrays(store, docs)
         return
+    _refuse_loss(store)
     static = static_objects(spec, grid, docs, planes)
     objects = template_objects(docs, static)
     digest = sha256_json(
@@ -48,7 +50,8 @@ def create(store: Path, spec: ProductSpec, grid: Grid, planes: xr.Dataset) -> No
         return
     staging.remove(staging.folder(store))
     staging.remove(store)
-    ledger.path_of(store).unlink(missing_ok=True)
+    for path in (ledger.path_of(store), copy_of(store), inputs.path_of(store)):
+        path.unlink(missing_ok=True)
     for key, content in objects.items():
         write_atomic(store / key, content)
     rows = [object_row(o, year=None, inputs=digest).__dict__ for o in static]
@@ -63,6 +66,19 @@ def region_fraction(store: Path, tile: Slices) -> xr.DataArray:
     values = open_planned(store, "region_fraction")[(slice(None), *tile)]
     names = [str(name) for name in np.asarray(open_planned(store, "region")[:])]
     return xr.DataArray(values, dims=("region", *PLANE), coords={"region": names})
+
+
+def _refuse_loss(store: Path) -> None:
+    """Published years do not vanish because one file did."""
+    years = ledger.published_years(store)
+    if years:
+        raise RunError(
+            "the group metadata of a published product is gone",
+            where=store / METADATA,
+            expected=f"that of the years {', '.join(map(str, years))}, which the ledger has",
+            found="no file",
+            fix="`ch4grid repair` writes it anew; nothing was changed",
+        )
 
 
 def object_row(o: ChunkObject, *, year: int | None, inputs: str) -> Row:

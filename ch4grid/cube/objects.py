@@ -95,7 +95,7 @@ def read_document(store: Path, name: str) -> Document:
             where=path,
             expected="its Zarr metadata",
             found=error,
-            fix="Run `ch4grid verify` on the store and restore it from a copy",
+            fix="`ch4grid repair` writes it anew where the store is a product",
         ) from error
     return parsed
 

@@ -22,7 +22,9 @@ from ch4grid.cube import staging
 from ch4grid.cube.blanking import ATTRIBUTE, blanked
 from ch4grid.cube.block import check_block
 from ch4grid.cube.creation import object_row, template_rows
+from ch4grid.cube.holding import hold
 from ch4grid.cube.layout import MONTHS
+from ch4grid.cube.metadata import write_group
 from ch4grid.cube.objects import (
     METADATA,
     ChunkObject,
@@ -32,48 +34,29 @@ from ch4grid.cube.objects import (
     read_document,
     serialised,
 )
-from ch4grid.cube.recovery import settle
+from ch4grid.cube.recovery import settle, sweep_beside
 from ch4grid.cube.staging import Plan, Record, Slices
 from ch4grid.cube.template import ProductSpec, group_attributes, group_document, time_objects
 from ch4grid.cube.verify import Problem, damaged_rows, year_problems
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
 from ch4grid.ledger import Row
-from ch4grid.stores import beside, sweep_partial, unwritable, write_atomic
+from ch4grid.stores import sweep_partial, unwritable, write_atomic
 
 TIME = ("time", "time_bnds")
 
 
 @contextmanager
 def lock(store: Path) -> Iterator[None]:
-    """Hold a store for one run; the lock goes with the process that holds it.
+    """Hold a store for one run, and complete what an earlier one left between two files.
 
     Raises:
-        RunError: Another run holds it.
+        RunError: Another run holds it, or its group metadata is damaged.
     """
-    from filelock import FileLock, Timeout
-
-    path = beside(store, ".lock")
-    held = FileLock(path, timeout=0)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire()
-    except Timeout as error:
-        raise RunError(
-            "another run is writing this product",
-            where=store,
-            expected=f"the lock {path} to be free",
-            found="it is held",
-            fix="Wait for the other run to end; the lock is free as soon as its process is gone",
-        ) from error
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
+    with hold(store):
         settle(store)
         _clear(store)
         yield
-    finally:
-        held.release()
 
 
 def _clear(store: Path) -> None:
@@ -84,7 +67,7 @@ def _clear(store: Path) -> None:
     done = set(ledger.published_years(store))
     if not (folder / "plan.json").exists() or set(staging.read_plan(store).inputs) <= done:
         staging.remove(folder)
-        sweep_partial(store.parent, f".{ledger.path_of(store).name}.*.partial")
+        sweep_beside(store)
 
 
 def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> tuple[int, ...]:
@@ -107,7 +90,7 @@ def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> tuple[in
     pending = {y: d for y, d in sorted(inputs.items()) if y not in done}
     sweep_partial(store)
     sweep_partial(staging.folder(store))
-    sweep_partial(store.parent, f".{ledger.path_of(store).name}.*.partial")
+    sweep_beside(store)
     if not pending:
         staging.remove(staging.folder(store))
         return ()
@@ -368,19 +351,15 @@ def _publish(
         doc = read_document(store, path.parent.name)
         if "time" in dims_of(doc):
             doc["shape"][dims_of(doc).index("time")] = length
-            _replace(path, serialised(doc))
+            if path.read_bytes() != serialised(doc):
+                write_atomic(path, serialised(doc))
         docs[path.parent.name] = doc
     rows = int(docs["latitude"]["shape"][0])
     inputs = _published_inputs(store) | {y: plan.inputs[y] for y in years if y in plan.inputs}
     attributes = group_attributes(plan.spec, Grid(180.0 / rows), {y: inputs[y] for y in years})
     root = serialised(group_document(attributes | intervention, docs))
-    _replace(store / METADATA, root)
+    write_group(store, root)
     return root
-
-
-def _replace(path: Path, content: bytes) -> None:
-    if not path.exists() or path.read_bytes() != content:
-        write_atomic(path, content)
 
 
 def _published_inputs(store: Path) -> dict[int, str]:

@@ -5,10 +5,15 @@ import json
 from pathlib import Path
 
 from ch4grid import ledger
+from ch4grid.cube import inputs
+from ch4grid.cube.metadata import copy_of, vouched
 from ch4grid.cube.objects import METADATA, serialised
 from ch4grid.errors import RunError
 from ch4grid.ledger import Row
-from ch4grid.stores import unwritable, write_atomic
+from ch4grid.stores import beside, sweep_partial, unwritable, write_atomic
+
+# Suffix of the log of years that were taken back.
+RETRACTIONS = ".retractions.json"
 
 
 def settle(store: Path) -> None:
@@ -18,7 +23,8 @@ def settle(store: Path) -> None:
     was taken back. Anything else is left alone: damage is for `verify` to name.
 
     Raises:
-        RunError: The disk refuses.
+        RunError: The group metadata shows years that neither the ledger nor a publication in progress knows, or the
+            disk refuses.
     """
     path = store / METADATA
     rows = ledger.rows_of(store)
@@ -28,6 +34,8 @@ def settle(store: Path) -> None:
     shown = shown_years(store)
     if shown == ledger.published_years(store) or not shown:
         return
+    if not vouched(store):
+        raise _damaged(store, f"published years {list(shown)} that nothing vouches for")
     kept = [r for r in rows if r.year is None or r.year <= shown[-1] or r.state != "published"]
     settled = [
         ledger.in_state([r], "published")[0] if r.year is None or r.year <= shown[-1] else r
@@ -35,8 +43,21 @@ def settle(store: Path) -> None:
     ]
     for name, doc in json.loads(content)["consolidated_metadata"]["metadata"].items():
         write_atomic(store / name / METADATA, serialised(doc))
+    dropped = [r for r in rows if r not in kept]
+    inputs.forget(store, {r.year for r in dropped if r.year is not None})
     ledger.write(store, settled, root_sha256=hashlib.sha256(content).hexdigest())
-    _remove(store, [r for r in rows if r not in kept])
+    _remove(store, dropped)
+
+
+def sweep_beside(store: Path) -> None:
+    """Remove the temporary files of what lies beside a store that a killed process left.
+
+    Raises:
+        RunError: The system refuses.
+    """
+    names = [p(store).name for p in (ledger.path_of, copy_of, inputs.path_of)]
+    for name in (*names, beside(store, RETRACTIONS).name):
+        sweep_partial(store.parent, f".{name}.*.partial")
 
 
 def shown_years(store: Path) -> tuple[int, ...]:
@@ -48,14 +69,18 @@ def shown_years(store: Path) -> tuple[int, ...]:
     try:
         years = json.loads((store / METADATA).read_bytes())["attributes"]["published_years"]
     except (ValueError, KeyError) as error:
-        raise RunError(
-            "the group metadata is damaged",
-            where=store / METADATA,
-            expected="that of a published product",
-            found=repr(error),
-            fix="Restore the file from a copy; `ch4grid verify` tells whether it is the published one",
-        ) from error
+        raise _damaged(store, repr(error)) from error
     return tuple(years)
+
+
+def _damaged(store: Path, found: str) -> RunError:
+    return RunError(
+        "the group metadata is damaged",
+        where=store / METADATA,
+        expected="that of a published product",
+        found=found,
+        fix="`ch4grid repair` writes it anew",
+    )
 
 
 def _remove(store: Path, rows: list[Row]) -> None:

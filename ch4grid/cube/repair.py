@@ -1,48 +1,104 @@
-"""A published store after damage or second thoughts: write lost objects anew, take the last year back."""
+"""A published store after damage: what is hurt, and how each kind of object is written anew, bit for bit or not at all.
+
+Coordinates, calendar and array metadata follow from the store's own attributes; areas, fluxes and budgets are computed
+again by the caller. Nothing is written that does not have the published digest.
+"""
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import xarray as xr
 
 from ch4grid import ledger
-from ch4grid.cube.blanking import ATTRIBUTE
-from ch4grid.cube.objects import METADATA, dims_of, encode, read_document, serialised
+from ch4grid.cube.objects import METADATA, Document, dims_of, encode, read_document
 from ch4grid.cube.publish import encoded_region, tiles
-from ch4grid.cube.recovery import settle
 from ch4grid.cube.staging import Slices
-from ch4grid.cube.template import (
-    ProductSpec,
-    coverage,
-    static_objects,
-    time_objects,
-    year_slice,
-)
-from ch4grid.cube.verify import damaged_rows
+from ch4grid.cube.template import ProductSpec, static_objects, time_objects
+from ch4grid.cube.verify import Problem, damaged_rows, metadata_problems
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
+from ch4grid.ledger import Row
 from ch4grid.stores import sha256_file, write_atomic
+
+CALENDAR = ("time", "time_bnds")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What of a published store is not as published.
+
+    Args:
+        problems: One per object, metadata first.
+        statics: Arrays without time of which an object is hurt.
+        calendar: Years of the time axis that are hurt.
+        budgets: Years whose budget table is hurt.
+        regions: Years and write regions that are hurt.
+    """
+
+    problems: tuple[Problem, ...]
+    statics: tuple[str, ...]
+    calendar: tuple[int, ...]
+    budgets: tuple[int, ...]
+    regions: tuple[tuple[int, Slices], ...]
+
+
+def damage(store: Path) -> Damage:
+    """What is hurt of a published store, by the digests alone; the group metadata must be sound.
+
+    Raises:
+        InputError: The ledger or the metadata of an array cannot be read.
+    """
+    rows = [r for r in ledger.rows_of(store) if r.state == "published"]
+    found = damaged_rows(store, rows)
+    keys = {p.key for p in found}
+    hurt = [r for r in rows if r.key in keys]
+    docs = json.loads((store / METADATA).read_bytes())["consolidated_metadata"]["metadata"]
+    dated = [r for r in hurt if r.year is not None]
+    mapped = [r for r in dated if "latitude" in dims_of(docs[r.variable])]
+    plain = [r for r in dated if r not in mapped]
+    return Damage(
+        problems=(*metadata_problems(store), *found),
+        statics=_unique(r.variable for r in hurt if r.year is None),
+        calendar=_years(r for r in plain if r.variable in CALENDAR),
+        budgets=_years(r for r in plain if r.variable not in CALENDAR),
+        regions=tuple(_regions(store, mapped, docs)),
+    )
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
+def _years(rows: Iterable[Row]) -> tuple[int, ...]:
+    return tuple(sorted({r.year for r in rows if r.year is not None}))
 
 
 def damaged_regions(store: Path) -> list[tuple[int, Slices]]:
     """Years and write regions with objects that are not what the ledger says."""
-    hurt = {p.key for p in damaged_rows(store, ledger.rows_of(store))}
+    return list(damage(store).regions)
+
+
+def _regions(
+    store: Path, rows: Iterable[Row], docs: Mapping[str, Document]
+) -> list[tuple[int, Slices]]:
+    """Years and write regions that objects of mapped variables belong to."""
+    regions = tiles(store)
     found = set()
-    for r in ledger.rows_of(store):
-        dims = dims_of(read_document(store, r.variable))
-        if r.key not in hurt or r.year is None or "latitude" not in dims:
-            continue
-        chunks = read_document(store, r.variable)["chunk_grid"]["configuration"]["chunk_shape"]
+    for r in rows:
+        doc = docs[r.variable]
+        chunks = doc["chunk_grid"]["configuration"]["chunk_shape"]
         index = [int(i) for i in r.key.split("/")[2:]]
-        start = {d: i * c for d, i, c in zip(dims, index, chunks, strict=True)}
+        start = {d: i * c for d, i, c in zip(dims_of(doc), index, chunks, strict=True)}
         found |= {
-            (r.year, t)
-            for t, (rows, columns) in enumerate(tiles(store))
-            if rows.start <= start["latitude"] < rows.stop
+            (int(r.year or 0), t)
+            for t, (rows_, columns) in enumerate(regions)
+            if rows_.start <= start["latitude"] < rows_.stop
             and columns.start <= start["longitude"] < columns.stop
         }
-    return [(year, tiles(store)[t]) for year, t in sorted(found)]
+    return [(year, regions[t]) for year, t in sorted(found)]
 
 
 def repair_block(store: Path, block: xr.Dataset, *, year: int, tile: Slices) -> list[str]:
@@ -55,7 +111,7 @@ def repair_block(store: Path, block: xr.Dataset, *, year: int, tile: Slices) -> 
         tile: Rows and columns of the region.
 
     Raises:
-        RunError: An object of the block is not the one that was published.
+        RunError: An object of the block is not the one that was published; nothing was written.
     """
     first = first_year(store)
     objects = {
@@ -69,66 +125,9 @@ def repair_block(store: Path, block: xr.Dataset, *, year: int, tile: Slices) -> 
 
 def repair_calendar(store: Path, year: int) -> list[str]:
     """Write damaged objects of the time axis of a year anew; the keys that were written."""
-    docs = {name: read_document(store, name) for name in ("time", "time_bnds")}
+    docs = {name: read_document(store, name) for name in CALENDAR}
     objects = {o.key: o.content for o in time_objects(docs, year, first_year(store))}
     return _write_published(store, objects)
-
-
-def _write_published(store: Path, objects: dict[str, bytes]) -> list[str]:
-    published = {r.key: r.sha256 for r in ledger.rows_of(store)}
-    written = []
-    for key, content in objects.items():
-        path, digest = store / key, hashlib.sha256(content).hexdigest()
-        if path.is_file() and sha256_file(path) == published[key]:
-            continue
-        if digest != published[key]:
-            raise RunError(
-                "the recomputed object is not the published one",
-                where=path,
-                expected=f"sha256 {published[key]}",
-                found=digest,
-                fix="Repair with the inputs and the package version in the product's attributes",
-            )
-        write_atomic(path, content)
-        written.append(key)
-    return written
-
-
-def rollback(store: Path) -> int:
-    """Take the last published year back; readers lose it at one stroke. Returns the year.
-
-    Raises:
-        RunError: It is the only year.
-    """
-    years = ledger.published_years(store)
-    if len(years) < 2:
-        raise RunError(
-            "there is no earlier state to go back to",
-            where=store,
-            expected="two published years or more",
-            found=list(years),
-            fix="Delete the version's folder instead",
-        )
-    last, length = years[-1], year_slice(years[-2], first_year(store)).stop
-    root = json.loads((store / METADATA).read_bytes())
-    known = json.loads(root["attributes"]["ch4grid_inputs"])
-    root["attributes"] |= coverage({int(y): d for y, d in known.items() if int(y) != last})
-    told = json.loads(root["attributes"].get(ATTRIBUTE, "{}"))
-    if told:
-        left = {y: v for y, v in told.items() if int(y) != last}
-        root["attributes"][ATTRIBUTE] = json.dumps(left, sort_keys=True)
-    docs = root["consolidated_metadata"]["metadata"]
-    for doc in docs.values():
-        if "time" in dims_of(doc):
-            doc["shape"][dims_of(doc).index("time")] = length
-    write_atomic(store / METADATA, serialised(root))
-    settle(store)
-    return last
-
-
-def first_year(store: Path) -> int:
-    """The year at which the time axis of a published store starts."""
-    return int(json.loads((store / METADATA).read_bytes())["attributes"]["ch4grid_first_year"])
 
 
 def repair_budget(store: Path, total: xr.DataArray, year: int) -> list[str]:
@@ -136,8 +135,12 @@ def repair_budget(store: Path, total: xr.DataArray, year: int) -> list[str]:
 
     Args:
         store: A published store.
-        total: Budget of all regions' cells, summed in the order of the write regions.
+        total: Budget of all regions' cells (member, time, ecosystem, region) [Tg per month], summed in the order of
+            the write regions.
         year: The year.
+
+    Raises:
+        RunError: The table is not the one that was published; nothing was written.
     """
     name = str(total.name)
     first = (0, year - first_year(store), 0, 0)
@@ -146,14 +149,53 @@ def repair_budget(store: Path, total: xr.DataArray, year: int) -> list[str]:
 
 
 def repair_statics(store: Path, spec: ProductSpec, grid: Grid, planes: xr.Dataset) -> list[str]:
-    """Write damaged coordinates, statics and array metadata anew; the keys that were written."""
+    """Write damaged coordinates and statics anew; the keys that were written.
+
+    Args:
+        store: A published store with sound metadata.
+        spec: The product.
+        grid: Its grid.
+        planes: `region_fraction` with coordinate `region`, and of `land_fraction` and `ecosystem_fraction` what is to
+            be looked at.
+
+    Raises:
+        RunError: An object is not the one that was published; nothing was written.
+    """
     root = json.loads((store / METADATA).read_bytes())
     docs = root["consolidated_metadata"]["metadata"]
-    written = []
-    for name, doc in docs.items():
-        path, content = store / name / METADATA, serialised(doc)
-        if not path.is_file() or path.read_bytes() != content:
-            write_atomic(path, content)
-            written.append(f"{name}/{METADATA}")
     objects = static_objects(spec, grid, docs, planes)
-    return written + _write_published(store, {o.key: o.content for o in objects})
+    return _write_published(store, {o.key: o.content for o in objects})
+
+
+def _write_published(store: Path, objects: Mapping[str, bytes]) -> list[str]:
+    """Write those objects that are damaged, once all of them are known to be the published ones."""
+    published = {r.key: r.sha256 for r in ledger.rows_of(store)}
+    hurt = [
+        key
+        for key in objects
+        if not (store / key).is_file() or sha256_file(store / key) != published[key]
+    ]
+    for key in hurt:
+        digest = hashlib.sha256(objects[key]).hexdigest()
+        if digest != published[key]:
+            raise RunError(
+                "the recomputed object is not the published one",
+                where=store / key,
+                expected=f"sha256 {published[key]}",
+                found=digest,
+                fix="Repair with the inputs, the package versions, the device and a processor like those that made it; "
+                "`ch4grid explain` lists what is known of them. Nothing of this region was written",
+            )
+    for key in hurt:
+        write_atomic(store / key, objects[key])
+    return hurt
+
+
+def first_year(store: Path) -> int:
+    """The year at which the time axis of a published store starts."""
+    return int(json.loads((store / METADATA).read_bytes())["attributes"]["ch4grid_first_year"])
+
+
+def members_of(store: Path) -> int:
+    """Number of ensemble members of a published store."""
+    return int(read_document(store, "member")["shape"][0])

@@ -90,12 +90,66 @@ def read_plan(store: Path) -> Plan:
     return Plan(ProductSpec(**spec), {int(y): d for y, d in document["inputs"].items()})
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A region in quarantine: its computation raised, and the others went on.
+
+    Args:
+        year: The year.
+        tile: Rows and columns.
+        reason: What was raised, in words.
+    """
+
+    year: int
+    tile: Slices
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """The region in words."""
+        rows, columns = self.tile
+        return f"year {self.year}, rows {rows.start}:{rows.stop}, columns {columns.start}:{columns.stop}"
+
+
+def _failure_path(store: Path, year: int, tile: Slices) -> Path:
+    return folder(store) / str(year) / f"{tile[0].start}-{tile[1].start}.failed"
+
+
+def write_failure(store: Path, failure: Failure) -> None:
+    """Put a region in quarantine; it leaves with its record, or with its year."""
+    rows, columns = failure.tile
+    document = {
+        "year": failure.year,
+        "tile": [rows.start, rows.stop, columns.start, columns.stop],
+        "reason": failure.reason,
+    }
+    path = _failure_path(store, failure.year, failure.tile)
+    write_atomic(path, json.dumps(document, sort_keys=True).encode())
+
+
+def failures(store: Path) -> tuple[Failure, ...]:
+    """Regions in quarantine, by year and place."""
+    found = []
+    for path in folder(store).glob("*/*.failed"):
+        document = json.loads(path.read_bytes())
+        r0, r1, c0, c1 = document["tile"]
+        found.append(Failure(document["year"], (slice(r0, r1), slice(c0, c1)), document["reason"]))
+    return tuple(sorted(found, key=lambda f: (f.year, f.tile[0].start, f.tile[1].start)))
+
+
+def finished(store: Path, year: int) -> int:
+    """Number of regions of a year with a record from the planned inputs."""
+    wanted = read_plan(store).fingerprint(year)
+    found = (json.loads(p.read_bytes()) for p in (folder(store) / str(year)).glob("*.json"))
+    return sum(document["inputs"] == wanted for document in found)
+
+
 def _record_path(store: Path, year: int, tile: Slices) -> Path:
     return folder(store) / str(year) / f"{tile[0].start}-{tile[1].start}.json"
 
 
 def write_record(store: Path, record: Record) -> None:
-    """Record a finished region atomically; its objects must be on disk."""
+    """Record a finished region atomically, out of quarantine; its objects must be on disk."""
     rows, columns = record.tile
     document: dict[str, Any] = {
         "year": record.year,
@@ -104,6 +158,7 @@ def write_record(store: Path, record: Record) -> None:
         "rows": [asdict(r) for r in record.rows],
         "budget": record.budget.tolist(),
     }
+    _failure_path(store, record.year, record.tile).unlink(missing_ok=True)
     path = _record_path(store, record.year, record.tile)
     write_atomic(path, json.dumps(document, sort_keys=True).encode())
 

@@ -113,7 +113,8 @@ def static_objects(
         spec: The product.
         grid: Its grid.
         docs: Metadata of the arrays.
-        planes: The static variables on the grid; `region_fraction` with coordinate `region`.
+        planes: The static variables on the grid, `region_fraction` with coordinate `region`; those that are not given
+            are left out.
     """
     values: dict[str, NDArray[Any]] = {
         "latitude": grid.latitude,
@@ -128,7 +129,7 @@ def static_objects(
         "region": np.array([str(r) for r in planes["region"].values], dtype=object),
     }
     for name in ("land_fraction", "region_fraction", "ecosystem_fraction"):
-        if "time" not in dims_of(docs[name]):
+        if name in planes and "time" not in dims_of(docs[name]):
             values[name] = planes[name].transpose(*dims_of(docs[name])).values
     return [
         o

@@ -58,14 +58,14 @@ def verify(store: Path, *, identities: bool = True) -> list[Problem]:
         InputError: There is no published store or no ledger.
     """
     rows = ledger.rows_of(store)
-    if not rows or not (store / METADATA).exists():
+    if not ledger.published_years(store):
         raise InputError(
             "no published product to verify",
             where=store,
             expected=f"{METADATA} and {ledger.path_of(store).name}",
-            found=f"{'a' if rows else 'no'} ledger",
+            found="no ledger" if not rows else "no year that is published",
         )
-    problems = _metadata_problems(store) + damaged_rows(store, rows) + _unexpected(store, rows)
+    problems = metadata_problems(store) + damaged_rows(store, rows) + _unexpected(store, rows)
     if not identities or any(p.kind == "metadata" for p in problems):
         return problems
     hurt = {r.year for r in rows if r.key in {p.key for p in problems}}
@@ -76,9 +76,10 @@ def verify(store: Path, *, identities: bool = True) -> list[Problem]:
     return problems
 
 
-def _metadata_problems(store: Path) -> list[Problem]:
+def metadata_problems(store: Path) -> list[Problem]:
     """Group metadata against the ledger, array metadata against the group's."""
-    content = (store / METADATA).read_bytes()
+    path = store / METADATA
+    content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != ledger.root_digest(store):
         return [Problem("metadata", METADATA, "the group metadata is not what was published")]
     consolidated = json.loads(content)["consolidated_metadata"]["metadata"]

@@ -109,7 +109,7 @@ def attributes(store: Path) -> dict[str, Any]:
             where=path,
             expected="the group metadata of a published product",
             found=error,
-            fix="Run `ch4grid verify` on it",
+            fix="`ch4grid repair` writes it anew",
         ) from error
     return found
 

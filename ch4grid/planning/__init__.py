@@ -5,7 +5,27 @@ A run begins by making the same plan, so what `plan` says is what `run` does; wh
 
 from ch4grid.planning.document import Plan, YearPlan
 from ch4grid.planning.drafting import account, plan, remember_inputs
-from ch4grid.planning.identity import training_key
+from ch4grid.planning.identity import (
+    is_checkpoint,
+    model_digest,
+    model_of,
+    parts_of,
+    regions_of,
+    training_key,
+)
 from ch4grid.planning.tasks import Task
 
-__all__ = ["Plan", "Task", "YearPlan", "account", "plan", "remember_inputs", "training_key"]
+__all__ = [
+    "Plan",
+    "Task",
+    "YearPlan",
+    "account",
+    "is_checkpoint",
+    "model_digest",
+    "model_of",
+    "parts_of",
+    "plan",
+    "regions_of",
+    "remember_inputs",
+    "training_key",
+]

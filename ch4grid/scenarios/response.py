@@ -19,6 +19,9 @@ from ch4grid.vocabulary import ECOSYSTEMS
 
 Floats = NDArray[np.float64]
 
+# What the words for a response hold where the structural flux equations answer, and nowhere else.
+STRUCTURAL = "by the structural flux equation"
+
 
 def flux_change(
     equations: Sequence[StructuralModel], old: xr.Dataset, new: xr.Dataset, months: int
@@ -124,7 +127,7 @@ def response_in_words(
     acts = "; ".join(f"{name}: {', '.join(found)}" for name, found in causes.items())
     still = ", ".join(name for name in model.ecosystems if name not in causes)
     return (
-        "The flux moves from the model's prediction for the drivers as they were by the structural flux equation of "
+        f"The flux moves from the model's prediction for the drivers as they were {STRUCTURAL} of "
         "each class, fitted to towers; members take draws of its coefficients. "
         f"Changed causes by class are {acts}."
         + (f" No changed driver is in the equation of {still}: no answer there." if still else "")

@@ -1,7 +1,6 @@
 """The command `ch4grid budget`: annual budgets of a region of a product, as a table or as JSON."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from ch4grid.console import say, say_table
 
 def budget(
     store: Annotated[
-        Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")
+        str, typer.Argument(help="The product, a folder or URL ending in .zarr.", metavar="STORE")
     ],
     region: Annotated[
         str | None,

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from ch4grid import __version__, budget_command
+from ch4grid import __version__, budget_command, mirror_command
 from ch4grid.console import say, say_table
 from ch4grid.errors import Ch4gridError, InputError, RunError
 from ch4grid.progress import reporting
@@ -36,10 +36,11 @@ app = typer.Typer(
 catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_is_help=True)
 app.add_typer(catalog_app, name="catalog")
 app.command("budget")(budget_command.budget)
+app.command("mirror")(mirror_command.mirror)
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", metavar="RECIPE")]
-Store = Annotated[
-    Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")
+Product = Annotated[
+    str, typer.Argument(help="The product, a folder or URL ending in .zarr.", metavar="STORE")
 ]
 Years = Annotated[list[int] | None, typer.Option("--year", help="A year to make; repeatable.")]
 ScenarioName = Annotated[str, typer.Option("--scenario", help="A scenario of the recipe.")]
@@ -48,7 +49,10 @@ Output = Annotated[
 ]
 Data = Annotated[Path, typer.Option("--data", help="Where relative paths of the recipe start.")]
 Cluster = Annotated[
-    str, typer.Option("--cluster", help="local, local:N workers, or a Dask scheduler's address.")
+    str,
+    typer.Option(
+        "--cluster", help="local, local:N, slurm[:N], kubernetes[:N], or a scheduler's address."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 CatalogDir = Annotated[Path, typer.Option("--catalog", help="The catalog's folder.")]
@@ -366,7 +370,7 @@ def fetch(
 
 
 @app.command()
-def verify(store: Store, as_json: AsJson = False) -> None:
+def verify(store: Product, as_json: AsJson = False) -> None:
     """Read a product back against its ledger and its identities; name every damaged chunk."""
     from ch4grid.running import verify as verify_store
 

@@ -15,6 +15,7 @@ from ch4grid.cube.block import cell_block, weighted
 from ch4grid.cube.creation import create, region_fraction
 from ch4grid.cube.difference import write_difference
 from ch4grid.cube.publish import begin, finish, lock, staged, write_block
+from ch4grid.cube.remote_verify import verify_remote
 from ch4grid.cube.repair import (
     damaged_regions,
     repair_block,
@@ -51,6 +52,7 @@ __all__ = [
     "rollback",
     "staged",
     "verify",
+    "verify_remote",
     "weighted",
     "write_block",
     "write_difference",

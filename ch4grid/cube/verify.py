@@ -65,7 +65,7 @@ def verify(store: Path, *, identities: bool = True) -> list[Problem]:
             expected=f"{METADATA} and {ledger.path_of(store).name}",
             found=f"{'a' if rows else 'no'} ledger",
         )
-    problems = _metadata_problems(store) + damaged_rows(store, rows) + _unexpected(store, rows)
+    problems = metadata_problems(store) + damaged_rows(store, rows) + _unexpected(store, rows)
     if not identities or any(p.kind == "metadata" for p in problems):
         return problems
     hurt = {r.year for r in rows if r.key in {p.key for p in problems}}
@@ -76,7 +76,7 @@ def verify(store: Path, *, identities: bool = True) -> list[Problem]:
     return problems
 
 
-def _metadata_problems(store: Path) -> list[Problem]:
+def metadata_problems(store: Path) -> list[Problem]:
     """Group metadata against the ledger, array metadata against the group's."""
     content = (store / METADATA).read_bytes()
     if hashlib.sha256(content).hexdigest() != ledger.root_digest(store):
@@ -94,10 +94,18 @@ def _metadata_problems(store: Path) -> list[Problem]:
     return problems
 
 
-def damaged_rows(store: Path, rows: Iterable[Row]) -> list[Problem]:
-    """Objects that are not on disk with the size and digest of their row."""
+def damaged_rows(
+    store: Path, rows: Iterable[Row], among: Iterable[Row] | None = None
+) -> list[Problem]:
+    """Objects that are not on disk with the size and digest of their row.
+
+    Args:
+        store: The store.
+        rows: Rows of the objects to look at.
+        among: Rows of all objects, whose bytes a swapped one may hold; `rows` by default.
+    """
     rows = list(rows)
-    home = {r.sha256: r.key for r in rows}
+    home = {r.sha256: r.key for r in (rows if among is None else among)}
     problems = []
     for r in rows:
         path = store / r.key

@@ -1,4 +1,4 @@
-"""Where tasks run: Dask workers on this machine or behind a scheduler's address, and one ordered map over them."""
+"""Where tasks run: Dask workers on this machine, in a queue or behind an address, and one ordered map over them."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from ch4grid import batch
 from ch4grid.errors import RecipeError, RunError
 from ch4grid.progress import Report
 
@@ -91,13 +92,14 @@ def open_workers(spec: str, report: Report) -> Iterator[Workers]:
     """Workers for the length of a run.
 
     Args:
-        spec: `local` (one process per core), `local:N` (N processes; 1 means inside this process), or the address of a
-            Dask scheduler such as `tcp://host:8786`.
+        spec: `local` (one process per core), `local:N` (N processes; 1 means inside this process), `slurm` or
+            `slurm:N`, `kubernetes` or `kubernetes:N` (N workers as Dask's configuration describes them), or the address
+            of a Dask scheduler such as `tcp://host:8786`. Workers may come and go while a run lasts.
         report: Told about every task that ends.
 
     Raises:
-        RecipeError: The specification is none of these.
-        RunError: No scheduler answers at the address.
+        RecipeError: The specification is none of these, or Dask's configuration does not say what a worker is.
+        RunError: No scheduler answers at the address, or the queue refuses.
     """
     with _client(spec) as client:
         yield Workers(client, report)
@@ -107,9 +109,9 @@ def check(spec: str) -> None:
     """Refuse what `open_workers` would not understand, before any work.
 
     Raises:
-        RecipeError: The specification is no number of local workers and no address.
+        RecipeError: The specification is no number of workers and no address, or a library is not installed.
     """
-    if not spec.startswith(ADDRESSES):
+    if not spec.startswith(ADDRESSES) and batch.parse(spec) is None:
         _count(spec)
 
 
@@ -134,6 +136,11 @@ def _client(spec: str) -> Iterator[Any]:
         with client:
             yield client
         return
+    asked = batch.parse(spec)
+    if asked is not None:
+        with batch.open_batch(asked, WORKER_ENVIRONMENT) as cluster, Client(cluster) as client:
+            yield client
+        return
     with (
         config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}),
         _local(_count(spec)) as cluster,
@@ -148,7 +155,7 @@ def _count(spec: str) -> int:
         raise RecipeError(
             "unknown cluster",
             where="--cluster",
-            expected="local, local:N with N >= 1, or tcp://host:port",
+            expected="local, local:N with N >= 1, slurm, slurm:N, kubernetes, kubernetes:N, or tcp://host:port",
             found=spec,
         )
     return int(count) if count else len(os.sched_getaffinity(0))

@@ -13,6 +13,7 @@ import planted_product as planted
 import pytest
 import s3fs
 import xarray as xr
+from botocore.exceptions import EndpointConnectionError
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
@@ -175,7 +176,7 @@ def test_of_two_writers_on_s3_the_second_is_told(bucket: tuple[s3fs.S3FileSystem
         place.swap("k", b"other", None)
     place.swap("k", b"two", b"one")
     assert place.read("k") == b"two"
-    with pytest.raises(OSError, match="pre-?condition"):
+    with pytest.raises(OSError, match=r"pre-?condition"):
         fs.call_s3("put_object", Bucket=name, Key="a/k", Body=b"late", IfNoneMatch="*")
 
 
@@ -207,12 +208,15 @@ def test_secrets_are_nowhere(
     (one, _), (fs, name) = outputs, bucket
     caplog.set_level(logging.DEBUG)
     done = mirror(store_in(one), url_in(name))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    s3fs.S3FileSystem.clear_instance_cache()
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    with pytest.raises(RunError, match="does not answer as it should") as caught:
-        mirror(store_in(one), url_in(name))
-    s3fs.S3FileSystem.clear_instance_cache()
+    address = f"http://{KEY}:{SECRET}@127.0.0.1:1/"
+
+    async def unreachable(*_: Any, **__: Any) -> None:
+        raise EndpointConnectionError(endpoint_url=address)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3fs.S3FileSystem, "_call_s3", unreachable)
+        with pytest.raises(RunError, match="does not answer as it should") as caught:
+            mirror(store_in(one), url_in(name))
     told = [str(caught.value), caplog.text, str(done.as_dict()), done.in_words()]
     objects = b"".join(held(fs, name).values())
     for secret in (SECRET, KEY):

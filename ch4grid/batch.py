@@ -1,4 +1,4 @@
-"""Clusters whose workers are jobs of a queue or pods: `slurm` by dask-jobqueue, `kubernetes` by the dask-kubernetes operator.
+"""Clusters of jobs in a queue or of pods: `slurm` by dask-jobqueue, `kubernetes` by the dask-kubernetes operator.
 
 What a worker is (cores, memory, image, account, volumes) stands in Dask's own configuration files, sections
 `jobqueue.slurm` and `kubernetes`; only how many there are to be is said here. Workers write blocks into the output

@@ -217,6 +217,20 @@ def test_changed_metadata_of_a_mirror_is_named(one_year: Path, memory: MemoryFil
     assert verify(URL)[0].startswith("zarr.json: the group metadata is not what was published")
 
 
+def test_a_mirror_that_stopped_before_its_last_write_is_told_by_verify_and_seen_by_nobody(
+    one_year: Path, two_years: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror(store_in(one_year), URL)
+    new = {k for k, v in files(two_years).items() if files(one_year).get(k) != v}
+    with monkeypatch.context() as patch:
+        losing_network(patch, len(new) - 1)
+        with pytest.raises(RunError):
+            mirror(store_in(two_years), URL)
+    assert ch4grid.open(URL).sizes["time"] == 12
+    (told,) = verify(URL)
+    assert "a mirror stopped just before it; run that again (metadata)" in told
+
+
 def test_objects_that_no_row_knows_are_told_and_left_alone(
     one_year: Path, memory: MemoryFileSystem
 ) -> None:

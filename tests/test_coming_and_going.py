@@ -15,6 +15,7 @@ from test_end_to_end import objects, small_recipe
 from ch4grid import cube
 from ch4grid.cluster import WORKER_ENVIRONMENT, open_workers
 from ch4grid.grid import Grid
+from ch4grid.progress import silent
 from ch4grid.recipe import load
 from ch4grid.running import run
 from ch4grid.stores import Workspace
@@ -32,21 +33,21 @@ class Job(NamedTuple):
 
 
 class Disturbed:
-    """A report that kills a worker over its task when the first one has ended, and has another join."""
+    """A report that in every stage, when a task has ended, kills a worker over another one and has one more join."""
 
-    def __init__(self, cluster: LocalCluster, stage: str) -> None:
+    def __init__(self, cluster: LocalCluster) -> None:
         self.cluster = cluster
-        self.stage = stage
-        self.killed: int | None = None
+        self.killed: dict[str, int] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage != self.stage or self.killed is not None or done == total:
+        if stage in self.killed or done == total:
             return
         busy = {w.address for w in self.cluster.scheduler.workers.values() if w.processing}
-        nannies = self.cluster.workers.values()
-        self.killed = next(n.process.pid for n in nannies if n.worker_address in busy)
-        os.kill(self.killed, signal.SIGKILL)
-        self.cluster.scale(3)
+        nannies = [n for n in self.cluster.workers.values() if n.worker_address in busy]
+        if nannies:
+            self.killed[stage] = nannies[0].process.pid
+            os.kill(self.killed[stage], signal.SIGKILL)
+            self.cluster.scale(len(self.cluster.workers) + 1)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_store_has_the_same_bytes_when_a_writer_dies_and_another_joins(
     spec, told = planted.spec(), tmp_path / "told"
     told.mkdir()
     store = planted.store_path(tmp_path / "disturbed")
-    disturbed = Disturbed(cluster, "write")
+    disturbed = Disturbed(cluster)
     with (
         cube.lock(store),
         open_workers(cluster.scheduler_address, disturbed) as workers,
@@ -93,10 +94,9 @@ def test_a_store_has_the_same_bytes_when_a_writer_dies_and_another_joins(
         jobs = [Job(store, tile, told) for tile in GRID.tiles()] * 6
         by = workers.map("write", write, jobs)
         cube.finish(store, YEAR)
-    assert disturbed.killed is not None
     assert len(by) == len(jobs)
     begun = {int(path.name.split("-")[0]) for path in told.iterdir()}
-    assert disturbed.killed in begun
+    assert disturbed.killed["write"] in begun
     assert len(begun) >= 3
     assert planted.tree(store.parent) == expected
 
@@ -106,8 +106,11 @@ def test_a_run_ends_with_the_same_bytes_when_a_worker_dies_and_another_joins(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
     made = {}
-    disturbed = Disturbed(cluster, "predict regions")
-    for name, spec in (("calm", "local:1"), ("disturbed", cluster.scheduler_address)):
+    disturbed = Disturbed(cluster)
+    for name, spec, report in (
+        ("calm", "local:1", silent),
+        ("disturbed", cluster.scheduler_address, disturbed),
+    ):
         folder = tmp_path / name
         folder.mkdir()
         recipe = load(small_recipe(folder, grid={"resolution": 1.0}))
@@ -115,8 +118,8 @@ def test_a_run_ends_with_the_same_bytes_when_a_worker_dies_and_another_joins(
             recipe,
             Workspace(data=folder, output=folder / "products"),
             cluster=spec,
-            report=disturbed,
+            report=report,
         )
         made[name] = objects(folder / "products/ch4-small")
-    assert disturbed.killed is not None
+    assert disturbed.killed
     assert made["disturbed"] == made["calm"]

@@ -9,6 +9,7 @@ from ch4grid import account, budgets
 from ch4grid.account import Annual, Interval, Region, Years
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid
+from ch4grid.remote import is_url, open_dataset
 from ch4grid.stores import Workspace
 
 if TYPE_CHECKING:
@@ -21,11 +22,16 @@ def open(product: str | Path) -> xr.Dataset:
     """The product as a lazy Dataset.
 
     Args:
-        product: Path or URL of its Zarr group.
+        product: Path or URL (s3, https or any other of fsspec) of its Zarr group. Credentials come from the environment
+            or the configuration of the protocol's client.
 
     Raises:
         InputError: There is no product.
+        RecipeError: The URL carries credentials.
+        RunError: The place behind the URL does not answer, or the client of its protocol is not installed.
     """
+    if is_url(product):
+        return open_dataset(str(product))
     try:
         opened: xr.Dataset = xr.open_zarr(str(product))
         return opened

@@ -12,6 +12,9 @@ RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", met
 Store = Annotated[
     Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")
 ]
+Product = Annotated[
+    str, typer.Argument(help="The product, a folder or URL ending in .zarr.", metavar="STORE")
+]
 Years = Annotated[list[int] | None, typer.Option("--year", help="A year to make; repeatable.")]
 ScenarioName = Annotated[str, typer.Option("--scenario", help="A scenario of the recipe.")]
 Output = Annotated[
@@ -19,7 +22,10 @@ Output = Annotated[
 ]
 Data = Annotated[Path, typer.Option("--data", help="Where relative paths of the recipe start.")]
 Cluster = Annotated[
-    str, typer.Option("--cluster", help="local, local:N workers, or a Dask scheduler's address.")
+    str,
+    typer.Option(
+        "--cluster", help="local, local:N, slurm[:N], kubernetes[:N], or a scheduler's address."
+    ),
 ]
 MemoryLimit = Annotated[
     str,

@@ -1,18 +1,16 @@
 """The command `ch4grid budget`: annual budgets of a region of a product, as a table or as JSON."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ch4grid.arguments import AsJson, Product
 from ch4grid.console import say, say_table
 
 
 def budget(
-    store: Annotated[
-        Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")
-    ],
+    store: Product,
     region: Annotated[
         str | None,
         typer.Option("--region", help="A GeoJSON file, or a region of the product; the globe."),
@@ -30,7 +28,7 @@ def budget(
         bool,
         typer.Option("--compare", help="Also standard deviations by naive rules, beside members."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the annual budget of a region with its 90 % interval [Tg per year], and the mean of the years."""
     from ch4grid import account, api

@@ -14,15 +14,15 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from ch4grid import __version__, budget_command, making, store_commands
+from ch4grid import __version__, budget_command, making, mirror_command, store_commands
 from ch4grid.arguments import (
     AsJson,
     CatalogDir,
     Cluster,
     Data,
     Output,
+    Product,
     RecipeFile,
-    Store,
     Years,
     workspace,
 )
@@ -48,6 +48,7 @@ catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_
 app.add_typer(catalog_app, name="catalog")
 app.command("budget")(budget_command.budget)
 store_commands.join(app)
+app.command("mirror")(mirror_command.mirror)
 
 
 def main() -> None:
@@ -312,7 +313,7 @@ def fetch(
 
 
 @app.command()
-def verify(store: Store, as_json: AsJson = False) -> None:
+def verify(store: Product, as_json: AsJson = False) -> None:
     """Read a product back against its ledger and its identities; name every damaged chunk."""
     from ch4grid.running import verify as verify_store
 

@@ -1,4 +1,4 @@
-"""Where tasks run: Dask workers on this machine or behind a scheduler's address, and one ordered map over them."""
+"""Where tasks run: Dask workers on this machine, in a queue or behind an address, and one ordered map over them."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from ch4grid import batch
 from ch4grid.errors import RecipeError, RunError
 from ch4grid.metering import Effort, Meter, measured
 from ch4grid.progress import Report
@@ -151,13 +152,14 @@ def open_workers(spec: str, report: Report) -> Iterator[Workers]:
     """Workers for the length of a run.
 
     Args:
-        spec: `local` (one process per core), `local:N` (N processes; 1 means inside this process), or the address of a
-            Dask scheduler such as `tcp://host:8786`.
+        spec: `local` (one process per core), `local:N` (N processes; 1 means inside this process), `slurm` or
+            `slurm:N`, `kubernetes` or `kubernetes:N` (N workers as Dask's configuration describes them), or the address
+            of a Dask scheduler such as `tcp://host:8786`. Workers may come and go while a run lasts.
         report: Told about every task that ends.
 
     Raises:
-        RecipeError: The specification is none of these.
-        RunError: No scheduler answers at the address.
+        RecipeError: The specification is none of these, or Dask's configuration does not say what a worker is.
+        RunError: No scheduler answers at the address, or the queue refuses.
     """
     with _client(spec) as client:
         yield Workers(client, report)
@@ -167,22 +169,22 @@ def check(spec: str) -> None:
     """Refuse what `open_workers` would not understand, before any work.
 
     Raises:
-        RecipeError: The specification is no number of local workers and no address.
+        RecipeError: The specification is no number of workers and no address, or a library is not installed.
     """
-    if not spec.startswith(ADDRESSES):
+    if not spec.startswith(ADDRESSES) and batch.parse(spec) is None:
         _count(spec)
 
 
 def processes(spec: str) -> int | None:
     """Worker processes that a specification starts on this machine.
 
-    None of them where tasks run inside the first process; None where the workers are those of a scheduler, wherever
-    they are.
+    None of them where tasks run inside the first process; None where the workers are those of a scheduler or a queue,
+    wherever they are.
 
     Raises:
         RecipeError: The specification is no number of local workers and no address.
     """
-    if spec.startswith(ADDRESSES):
+    if spec.startswith(ADDRESSES) or batch.parse(spec) is not None:
         return None
     count = _count(spec)
     return count if count > 1 else 0
@@ -209,6 +211,11 @@ def _client(spec: str) -> Iterator[Any]:
         with client:
             yield client
         return
+    asked = batch.parse(spec)
+    if asked is not None:
+        with batch.open_batch(asked, WORKER_ENVIRONMENT) as cluster, Client(cluster) as client:
+            yield client
+        return
     with (
         config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}),
         _local(_count(spec)) as cluster,
@@ -223,7 +230,7 @@ def _count(spec: str) -> int:
         raise RecipeError(
             "unknown cluster",
             where="--cluster",
-            expected="local, local:N with N >= 1, or tcp://host:port",
+            expected="local, local:N with N >= 1, slurm, slurm:N, kubernetes, kubernetes:N, or tcp://host:port",
             found=spec,
         )
     return int(count) if count else len(os.sched_getaffinity(0))

@@ -102,9 +102,16 @@ def rows_of(store: Path) -> list[Row]:
         InputError: The file is not a readable Parquet table.
     """
     path = path_of(store)
-    if not path.exists():
-        return []
-    return [Row(**r) for r in _load(path).to_pylist()]
+    return rows_in(path.read_bytes(), path) if path.exists() else []
+
+
+def rows_in(content: bytes, where: object) -> list[Row]:
+    """The rows of a ledger given as the bytes of its file, which lies at `where`.
+
+    Raises:
+        InputError: The bytes are not a readable Parquet table.
+    """
+    return [Row(**r) for r in _parsed(content, where).to_pylist()]
 
 
 def root_digest(store: Path) -> str | None:
@@ -161,7 +168,12 @@ def write(store: Path, rows: Iterable[Row], *, root_sha256: str | None) -> None:
     Raises:
         RunError: The folder cannot be written or the disk is full.
     """
-    write_atomic(path_of(store), _encoded(merge([], rows), {"root_sha256": root_sha256 or ""}))
+    write_atomic(path_of(store), content_of(rows, root_sha256=root_sha256))
+
+
+def content_of(rows: Iterable[Row], *, root_sha256: str | None) -> bytes:
+    """The bytes of a ledger's file, the same for the same rows in any order."""
+    return _encoded(merge([], rows), {"root_sha256": root_sha256 or ""})
 
 
 def _encoded(rows: list[Row], metadata: Mapping[str, str]) -> bytes:
@@ -191,15 +203,19 @@ def _encoded(rows: list[Row], metadata: Mapping[str, str]) -> bytes:
 
 
 def _load(path: Path) -> Any:
+    return _parsed(path.read_bytes(), path)
+
+
+def _parsed(content: bytes, where: object) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(pa.BufferReader(path.read_bytes()))
+        return pq.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             "the ledger cannot be read",
-            where=path,
+            where=where,
             expected="a Parquet table",
             found=str(error).splitlines()[0],
             fix="Restore it from a copy of the product; without it nothing of the store can be verified",

@@ -17,6 +17,7 @@ from ch4grid.planning.comparison import Compared, compare
 from ch4grid.planning.memory import footprint, refuse_above
 from ch4grid.progress import Report, silent
 from ch4grid.recipe import ModelCheckpoint, Recipe
+from ch4grid.remote import is_url
 from ch4grid.stores import Workspace
 
 if TYPE_CHECKING:
@@ -267,12 +268,19 @@ def _by_version(stores: Iterable[Path]) -> list[Path]:
     return sorted(stores, key=lambda store: (len(store.parent.name), store.as_posix()))
 
 
-def verify(store: Path) -> list[str]:
+def verify(store: str | Path) -> list[str]:
     """What is wrong with a product, in words; empty when every chunk is as the ledger says.
+
+    Args:
+        store: Its folder, or its URL (`cube.verify_remote`).
 
     Raises:
         InputError: There is no product at `store`.
+        RunError: The place behind a URL does not answer.
     """
+    if is_url(store):
+        return [str(problem) for problem in cube.verify_remote(str(store))]
+    store = Path(store)
     if not (store / "zarr.json").is_file() and not ledger.path_of(store).is_file():
         raise InputError(
             "no product here", where=store, expected="a folder with zarr.json", found="none"

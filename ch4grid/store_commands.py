@@ -6,18 +6,15 @@ from typing import Annotated
 
 import typer
 
+from ch4grid.arguments import AsJson, Cluster, Store
 from ch4grid.console import say
 from ch4grid.errors import InputError
 from ch4grid.progress import reporting
 
-Store = Annotated[
-    Path, typer.Argument(help="The product, a folder ending in .zarr.", metavar="STORE")
-]
 Output = Annotated[
     Path | None,
     typer.Option("--output", help="Where models and caches lie; the folder above the product."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 def repair(
@@ -26,10 +23,7 @@ def repair(
         Path, typer.Option("--data", help="Where relative paths of its recipe start.")
     ] = Path(),
     output: Output = None,
-    cluster: Annotated[
-        str,
-        typer.Option("--cluster", help="local, local:N workers, or a Dask scheduler's address."),
-    ] = "local",
+    cluster: Cluster = "local",
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu or cuda: what made the product.")
     ] = "auto",

@@ -17,7 +17,7 @@ from ch4grid.errors import InputError
 from ch4grid.grid import Grid
 from ch4grid.testing import drivers
 
-HEAVY = ("torch", "tigramite", "econml", "xesmf", "pystac", "sklearn", "matplotlib")
+HEAVY = ("torch", "tigramite", "econml", "xesmf", "pystac", "sklearn", "matplotlib", "s3fs")
 SUBMODULES = ("budgets", "running", "planning", "regridding", "production", "graph", "api")
 GRID = Grid(10.0)
 

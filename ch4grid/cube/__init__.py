@@ -20,6 +20,7 @@ from ch4grid.cube.inputs import recorded as recorded_inputs
 from ch4grid.cube.metadata import mend_arrays, mend_group
 from ch4grid.cube.publish import begin, finish, lock, staged, tiles, write_block
 from ch4grid.cube.recovery import settle
+from ch4grid.cube.remote_verify import verify_remote
 from ch4grid.cube.repair import (
     Damage,
     damage,
@@ -83,6 +84,7 @@ __all__ = [
     "staged",
     "tiles",
     "verify",
+    "verify_remote",
     "versions",
     "weighted",
     "write_block",

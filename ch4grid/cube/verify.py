@@ -95,10 +95,18 @@ def metadata_problems(store: Path) -> list[Problem]:
     return problems
 
 
-def damaged_rows(store: Path, rows: Iterable[Row]) -> list[Problem]:
-    """Objects that are not on disk with the size and digest of their row."""
+def damaged_rows(
+    store: Path, rows: Iterable[Row], among: Iterable[Row] | None = None
+) -> list[Problem]:
+    """Objects that are not on disk with the size and digest of their row.
+
+    Args:
+        store: The store.
+        rows: Rows of the objects to look at.
+        among: Rows of all objects, whose bytes a swapped one may hold; `rows` by default.
+    """
     rows = list(rows)
-    home = {r.sha256: r.key for r in rows}
+    home = {r.sha256: r.key for r in (rows if among is None else among)}
     problems = []
     for r in rows:
         path = store / r.key

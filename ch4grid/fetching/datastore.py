@@ -10,7 +10,7 @@ from typing import Any
 
 from ch4grid.errors import RunError
 from ch4grid.fetching.offer import Offer, Order, Patience, RefusedError, Ticket, checksum_of
-from ch4grid.fetching.redaction import redacted
+from ch4grid.redaction import redacted
 
 ADDRESS = "https://cds.climate.copernicus.eu/api"
 PRODUCT = "monthly_averaged_reanalysis"

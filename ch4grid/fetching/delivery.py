@@ -26,10 +26,10 @@ from ch4grid.fetching.offer import (
     RemoteName,
 )
 from ch4grid.fetching.orders import orders_of
-from ch4grid.fetching.redaction import redacted, silent_clients
 from ch4grid.inventory import kind_of, path_of, survey, wanted_of
 from ch4grid.progress import Report, silent
 from ch4grid.recipe import Recipe
+from ch4grid.redaction import redacted, silent_clients
 from ch4grid.stores import Fingerprints, Workspace
 
 # Requests in the queue of a remote, and downloads, at a time: what the archives ask users to stay below.

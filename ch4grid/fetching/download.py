@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ch4grid.errors import RunError
 from ch4grid.fetching.completeness import check, is_page
 from ch4grid.fetching.offer import Archive, CutError, Offer, Order, Patience, RefusedError, Ticket
-from ch4grid.fetching.redaction import redacted
+from ch4grid.redaction import redacted
 from ch4grid.stores import sha256_file, sha256_json
 
 # A block that a cut leaves unfinished is lost, so blocks are small [bytes].

@@ -6,7 +6,7 @@ from typing import Any
 
 from ch4grid.errors import RunError
 from ch4grid.fetching.offer import Offer, Order, RefusedError, Ticket
-from ch4grid.fetching.redaction import redacted
+from ch4grid.redaction import redacted
 
 # Collection 6.1 of the climate modelling grids.
 VERSION = "061"

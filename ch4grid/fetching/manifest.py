@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ch4grid.fetching.offer import Order
-from ch4grid.fetching.redaction import redacted
+from ch4grid.redaction import redacted
 from ch4grid.stores import Workspace, sha256_json, write_json
 
 

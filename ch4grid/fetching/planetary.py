@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ch4grid.fetching.offer import Offer, Order, RefusedError, Ticket, checksum_of
-from ch4grid.fetching.redaction import redacted
+from ch4grid.redaction import redacted
 
 ADDRESS = "https://planetarycomputer.microsoft.com/api/stac/v1"
 

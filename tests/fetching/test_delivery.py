@@ -20,8 +20,8 @@ from planted_sources import Planted
 from ch4grid.errors import RunError
 from ch4grid.fetching import Archive, Fetched, Offer, Order, Patience, fetch
 from ch4grid.fetching.manifest import Manifest
-from ch4grid.fetching.redaction import redacted
 from ch4grid.recipe import Recipe
+from ch4grid.redaction import redacted
 from ch4grid.stores import Workspace
 
 SECRET = "planted-secret-0123"

@@ -1,6 +1,7 @@
 """Words without secrets: signatures and user names leave addresses, keys leave messages, and clients stay silent."""
 
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,18 +13,33 @@ BEARER = re.compile(r"(?i)\b(bearer|basic|private-token:?|apikey:?)\s+\S+")
 
 # Loggers of the clients: at debug level, and some in warnings, they write headers and signed addresses.
 CLIENTS = (
+    "aiobotocore",
+    "aiohttp",
     "asyncio",
+    "botocore",
     "cdsapi",
     "earthaccess",
     "ecmwf",
     "fsspec",
+    "gcsfs",
     "multiurl",
     "planetary_computer",
     "pystac_client",
     "requests",
+    "s3fs",
     "urllib3",
 )
 SILENT = logging.CRITICAL + 1
+
+# Names of environment variables that hold a secret, and the length from which a value is one.
+SECRET_NAME = re.compile(r"(?i)secret|token|passw|credential|access_key|api_?key|account_key")
+SHORTEST_SECRET = 6
+
+
+def secrets_of_environment() -> tuple[str, ...]:
+    """Values of environment variables whose names say that they are secret, longest first."""
+    found = {v for name, v in os.environ.items() if SECRET_NAME.search(name)}
+    return tuple(sorted((v for v in found if len(v) >= SHORTEST_SECRET), key=len, reverse=True))
 
 
 def redacted(text: object, secrets: Iterable[str] = ()) -> str:

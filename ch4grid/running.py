@@ -12,7 +12,7 @@ from ch4grid.errors import InputError, RecipeError
 from ch4grid.findings import Finding
 from ch4grid.metering import Meter
 from ch4grid.outcomes import Attributed, Outcome, Trained
-from ch4grid.planning import Plan, account, measurements, plan, remember_inputs, saved
+from ch4grid.planning import Plan, account, measurements, plan, saved
 from ch4grid.planning.comparison import Compared, compare
 from ch4grid.planning.memory import footprint, refuse_above
 from ch4grid.progress import Report, silent
@@ -78,7 +78,6 @@ def run(
         chosen = production.torch_device(device)
         with cube.lock(todo.store), open_workers(cluster, report) as workers:
             assembly = Assembly(recipe, workspace, production.reading(workers))
-            remember_inputs(assembly, todo)
             folder = production.trained(assembly, todo, workers)
             failed = production.make(assembly, todo, folder, workers, chosen)
             production.tell(assembly, todo, folder, workers)

@@ -4,7 +4,7 @@ A run begins by making the same plan, so what `plan` says is what `run` does; wh
 """
 
 from ch4grid.planning.document import Plan, YearPlan
-from ch4grid.planning.drafting import account, plan, remember_inputs
+from ch4grid.planning.drafting import account, plan
 from ch4grid.planning.identity import (
     is_checkpoint,
     model_digest,
@@ -26,6 +26,5 @@ __all__ = [
     "parts_of",
     "plan",
     "regions_of",
-    "remember_inputs",
     "training_key",
 ]

@@ -8,7 +8,7 @@ from ch4grid import catalog, cube
 from ch4grid.assembly import Assembly
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.metering import Meter
-from ch4grid.planning import changes, listing, measurements
+from ch4grid.planning import listing, measurements
 from ch4grid.planning.costs import Costs, Rates, Shape
 from ch4grid.planning.document import Plan, YearPlan
 from ch4grid.planning.identity import (
@@ -94,17 +94,6 @@ def plan(
         inputs=inputs,
         files=_files(assembly, files),
     )
-
-
-def remember_inputs(assembly: Assembly, todo: Plan) -> None:
-    """Keep which files the years to make rest on, so that a later plan can name those that changed.
-
-    Raises:
-        InputError: A file is gone since the plan was made.
-        RunError: The cache cannot be written.
-    """
-    make = [y.year for y in todo.years if y.action == "make"]
-    changes.remember(assembly.workspace, {year: assembly.inputs(year) for year in make})
 
 
 def account(recipe: Recipe, workspace: Workspace, todo: Plan, meter: Meter) -> Measurement:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ch4grid import ledger
-from ch4grid.cube import Record, staging
+from ch4grid.cube import Record, recorded_inputs, staging
 from ch4grid.cube.objects import METADATA
 from ch4grid.cube.staging import Slices
 from ch4grid.cube.version import Decision, attributes
@@ -28,11 +28,13 @@ class Before:
         told: Whose it was, in words.
         parts: Digests of its parts.
         inputs: Fingerprint of the inputs by year.
+        files: SHA-256 of the input files by path, by year, of the years that have a record.
     """
 
     told: str
     parts: Mapping[str, str]
     inputs: Mapping[int, str]
+    files: Mapping[int, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ class Regions:
 
     def _changed(self, year: int, before: Before) -> str:
         return changes.changed(
-            self.workspace,
             year,
             parts=(before.parts, self.parts),
             old=before.inputs.get(year),
+            known=before.files.get(year),
             files=self.files.get(year, {}),
         )
 
@@ -127,6 +129,7 @@ class Regions:
             f"v{decision.previous}",
             json.loads(told["ch4grid_parts"]),
             {y: inputs[y] for y in years if y in inputs},
+            recorded_inputs(store, inputs),
         )
 
     def _begun(self) -> Before | None:
@@ -134,7 +137,8 @@ class Regions:
         if not (staging.folder(self.store) / "plan.json").is_file():
             return None
         found = staging.read_plan(self.store)
-        return Before("the run that began it", found.spec.parts, found.inputs)
+        files = recorded_inputs(self.store, found.inputs)
+        return Before("the run that began it", found.spec.parts, found.inputs, files)
 
 
 def _there(store: Path, record: Record) -> bool:

@@ -91,8 +91,9 @@ def test_a_changed_input_is_named_as_the_reason_to_compute_again(copy: Workspace
     assert "predict regions, again: input drivers-2000.nc changed since v1" in found.in_words()
 
 
-def test_without_the_cache_the_year_is_named(copy: Workspace) -> None:
-    shutil.rmtree(copy.cache)
+def test_without_the_record_of_files_the_year_is_named(copy: Workspace) -> None:
+    (record,) = copy.output.rglob("*.inputs.json")
+    record.unlink()
     write_drivers(copy.data, 2000, warmer=1.0)
     (region,) = of(plan(recipe(), copy), PREDICT)
     assert region.why == "inputs of 2001 changed since v1"
@@ -105,11 +106,11 @@ def test_a_changed_recipe_is_named_as_the_reason(copy: Workspace) -> None:
 
 @pytest.fixture
 def half(fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace whose run of two years failed in the second."""
+    """A workspace whose run of two years failed in the first; the second is finished and waits."""
     original = budgets.budget
 
     def fails(flux: xr.Dataset, *rest: object) -> xr.DataArray:
-        if int(flux["time.year"][0]) == 2002:
+        if int(flux["time.year"][0]) == 2001:
             raise RunError("the power went")
         return original(flux, *rest)
 
@@ -124,20 +125,20 @@ def test_after_a_half_finished_run_what_it_finished_is_skipped(half: Workspace) 
     found = plan(recipe(period=[2001, 2002]), half)
     told = [(t.year, t.action, t.why) for t in of(found, PREDICT)]
     assert told == [
-        (2001, "skip", "finished by an earlier run from the same inputs"),
-        (2002, "new", "not in the ledger of this version"),
+        (2001, "new", "not in the ledger of this version"),
+        (2002, "skip", "finished by an earlier run from the same inputs"),
     ]
     assert {t.action for t in of(found, READ)} == {"skip"}
-    write_drivers(half.data, 2001, warmer=1.0)
-    changed = of(plan(recipe(period=[2001, 2002]), half), PREDICT)[0]
+    write_drivers(half.data, 2002, warmer=1.0)
+    changed = of(plan(recipe(period=[2001, 2002]), half), PREDICT)[1]
     assert changed.action == "recompute"
-    assert changed.why == "input drivers-2001.nc changed since the run that began it"
+    assert changed.why == "input drivers-2002.nc changed since the run that began it"
 
 
 def test_a_finished_region_whose_objects_are_gone_is_computed_again(half: Workspace) -> None:
     store = plan(recipe(period=[2001, 2002]), half).store
     shutil.rmtree(store / "ch4_flux" / "c")
-    region = of(plan(recipe(period=[2001, 2002]), half), PREDICT)[0]
+    region = of(plan(recipe(period=[2001, 2002]), half), PREDICT)[1]
     assert (region.action, region.why) == ("recompute", "objects of it are gone or cut short")
 
 

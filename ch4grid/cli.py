@@ -49,10 +49,7 @@ Output = Annotated[
 ]
 Data = Annotated[Path, typer.Option("--data", help="Where relative paths of the recipe start.")]
 Cluster = Annotated[
-    str,
-    typer.Option(
-        "--cluster", help="local, local:N, slurm[:N], kubernetes[:N], or a scheduler's address."
-    ),
+    str, typer.Option("--cluster", help="local[:N], slurm[:N], kubernetes[:N] or an address.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 CatalogDir = Annotated[Path, typer.Option("--catalog", help="The catalog's folder.")]

@@ -22,10 +22,7 @@ Output = Annotated[
 ]
 Data = Annotated[Path, typer.Option("--data", help="Where relative paths of the recipe start.")]
 Cluster = Annotated[
-    str,
-    typer.Option(
-        "--cluster", help="local, local:N, slurm[:N], kubernetes[:N], or a scheduler's address."
-    ),
+    str, typer.Option("--cluster", help="local[:N], slurm[:N], kubernetes[:N] or an address.")
 ]
 MemoryLimit = Annotated[
     str,

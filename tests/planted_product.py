@@ -124,3 +124,9 @@ def tree(folder: Path) -> dict[str, bytes]:
         for p in sorted(folder.rglob("*"))
         if p.is_file() and p.suffix != ".lock"
     }
+
+
+def mirrored(folder: Path) -> dict[str, bytes]:
+    """The files below a folder that a mirror holds: not those that lie beside a store for its repair."""
+    own = (".metadata.json", ".inputs.json", ".retractions.json")
+    return {name: content for name, content in tree(folder).items() if not name.endswith(own)}

@@ -58,8 +58,8 @@ def store_in(output: Path) -> Path:
 
 
 def files(output: Path) -> dict[str, bytes]:
-    """What a mirror should hold: store and ledger, nothing of a run's own."""
-    return planted.tree(output / "planted")
+    """What a mirror should hold: store and ledger, nothing of a run's own and nothing that only a repair needs."""
+    return planted.mirrored(output / "planted")
 
 
 def held(fs: MemoryFileSystem, folder: str = "/bucket/output/planted") -> dict[str, bytes]:
@@ -380,7 +380,7 @@ def test_the_catalog_goes_along_and_is_valid_where_it_arrives(
 ) -> None:
     done = mirror(store_in(told), URL, catalog=told / "catalog")
     assert done.catalog
-    assert held(memory, "/bucket/output") == planted.tree(told)
+    assert held(memory, "/bucket/output") == planted.mirrored(told)
     back = tmp_path_factory.mktemp("back")
     for key, content in held(memory, "/bucket/output").items():
         (back / key).parent.mkdir(parents=True, exist_ok=True)

@@ -99,12 +99,12 @@ def test_a_product_and_its_next_year_on_s3(
     (one, two), (fs, name) = outputs, bucket
     url = url_in(name)
     first = mirror(store_in(one), url)
-    assert held(fs, name) == planted.tree(one / "planted")
+    assert held(fs, name) == planted.mirrored(one / "planted")
     again = mirror(store_in(one), url)
     assert (again.sent, again.skipped) == (0, first.sent)
     second = mirror(store_in(two), url)
-    assert held(fs, name) == planted.tree(two / "planted")
-    assert second.sent + second.skipped == len(planted.tree(two / "planted"))
+    assert held(fs, name) == planted.mirrored(two / "planted")
+    assert second.sent + second.skipped == len(planted.mirrored(two / "planted"))
     assert verify(url) == []
     with xr.open_zarr(store_in(two)) as expected:
         xr.testing.assert_identical(ch4grid.open(url).load(), expected.load())
@@ -150,7 +150,7 @@ def test_a_mirror_interrupted_at_any_of_some_puts_is_finished_by_a_rerun(
                 mirror(store_in(two), url_in(name))
         assert ch4grid.open(url_in(name)).sizes["time"] == 12
     mirror(store_in(two), url_in(name))
-    assert held(fs, name) == planted.tree(two / "planted")
+    assert held(fs, name) == planted.mirrored(two / "planted")
 
 
 def test_a_flipped_object_on_s3_is_named_by_verify_and_mended_by_a_mirror(

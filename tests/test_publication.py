@@ -11,8 +11,10 @@ from planted_recipe import publish, recipe, write_inputs
 
 from ch4grid import catalog, production, publication
 from ch4grid.assembly import Assembly
+from ch4grid.cluster import Workers
 from ch4grid.models import Checkpoint
 from ch4grid.planning import plan
+from ch4grid.progress import silent
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import QUALITY_FLAGS
 
@@ -133,7 +135,8 @@ def tell(workspace: Workspace) -> None:
     """The end of a run, without workers."""
     todo = plan(recipe(), workspace)
     if not todo.complete:
-        production.tell(Assembly(recipe(), workspace), todo, workspace.data / "model")
+        alone = Workers(None, silent)
+        production.tell(Assembly(recipe(), workspace), todo, workspace.data / "model", alone)
     publication.write_index(workspace)
 
 

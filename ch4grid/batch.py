@@ -7,7 +7,7 @@ folder, so it must be on a file system that they share with the process that sta
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -103,8 +103,18 @@ def open_batch(batch: Batch, environment: Mapping[str, str]) -> Iterator[Any]:
             found=f"{type(error).__name__}: {told[:300]}",
             fix="Check that jobs can be submitted from here with the same account",
         ) from error
-    with cluster:
+    with closing(cluster):
         yield cluster
+
+
+@contextmanager
+def closing(cluster: Any) -> Iterator[Any]:
+    """A cluster that is closed at the end; what was done does not fail because its event loop is slow to end."""
+    try:
+        yield cluster
+    finally:
+        with suppress(TimeoutError):
+            cluster.close()
 
 
 def _slurm(batch: Batch, environment: Mapping[str, str]) -> Any:

@@ -218,7 +218,7 @@ def _client(spec: str) -> Iterator[Any]:
         return
     with (
         config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}),
-        _local(_count(spec)) as cluster,
+        batch.closing(_local(_count(spec))) as cluster,
         Client(cluster) as client,
     ):
         yield client

@@ -148,6 +148,20 @@ def test_kubernetes_without_a_number_takes_that_of_the_configuration(
     assert made[0].told["n_workers"] == workers
 
 
+def test_a_cluster_whose_loop_is_slow_to_end_fails_nothing() -> None:
+    closed = []
+
+    def close() -> None:
+        closed.append(True)
+        raise TimeoutError("join timed out")
+
+    with batch.closing(SimpleNamespace(close=close)) as cluster:
+        assert cluster.close is close
+    assert closed == [True]
+    with pytest.raises(RunError, match="lost"), batch.closing(SimpleNamespace(close=close)):
+        raise RunError("lost")
+
+
 def failing(error: Exception) -> SimpleNamespace:
     def cluster(**_: Any) -> None:
         raise error

@@ -39,7 +39,7 @@ def planted(
     ), own
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.integers(0, 10_000))
 def test_a_members_cell_flux_is_that_of_its_own_map(seed: int) -> None:
     flux, own = planted(seed)

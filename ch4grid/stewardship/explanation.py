@@ -133,7 +133,9 @@ class Explanation:
             else []
         )
         lines += [] if files else ["          the files are not recorded"]
-        lines += [f"source    {s['source']} {s['path']}".rstrip() for s in self.sources]
+        lines += [
+            f"source    {s['source']} of {s['gives']} {s['path']}".rstrip() for s in self.sources
+        ]
         lines += [
             f"model     {self.model or 'not in the catalog'}, checkpoint {self.checkpoint}",
             "parts     " + ", ".join(f"{n} {d[:20]}" for n, d in sorted(self.parts.items())),

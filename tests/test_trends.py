@@ -1,9 +1,7 @@
 """Trends and seasons: laws of slopes, tests of known size, truth planted in budgets, and a real ensemble mean."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from real_files import real
 
 from ch4grid.errors import InputError
 from ch4grid.trends import cell_trends, report_seasons, report_trends, seasons, trends
@@ -27,7 +26,6 @@ from ch4grid.vocabulary import months
 
 Floats = NDArray[np.float64]
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CLASSES = ("upland", "rice-paddy")
 REGIONS = ("globe", "tropics")
 
@@ -286,9 +284,7 @@ def test_importing_trends_loads_no_heavy_library() -> None:
 
 def wetcharts() -> xr.Dataset:
     """WetCHARTs' zonal ensemble mean of 2001-2015 as a product with one class, one member and latitude bands."""
-    path = DATA / "gridded_ch4" / "WetCHARTs_v1_zonal_monthly_2001-2015.nc"
-    if not path.is_file():
-        pytest.skip(f"no file {path}; set CH4GRID_DATA")
+    path = real("gridded_ch4/WetCHARTs_v1_zonal_monthly_2001-2015.nc")
     with xr.open_dataset(path, decode_times=False) as raw:
         zonal, latitude = raw["wetland_emissions"].values / 1e12, raw["lat"].values
     bands = {"globe": (-90, 90), "tropics": (-30, 30), "northern-extratropics": (30, 90)}

@@ -1,7 +1,6 @@
 """Discovery finds planted causes, finds none where none are, and says what it used."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from real_files import DATA, real
 
 from ch4grid.causal import Discovery, discover, random_control, score
 from ch4grid.causal.expert import expert_flux
 from ch4grid.graph import CausalGraph
+from ch4grid.sites.fluxnet_ch4 import FluxnetCH4
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
 QUICK = Discovery(bootstraps=10, driver_bootstraps=4)
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def _discover(
@@ -179,12 +179,9 @@ def test_the_causes_of_the_twin_are_found(tmp_path: Path, seed: int) -> None:
 
 
 def test_real_daily_towers_show_temperature_as_a_cause() -> None:
-    folder = DATA / "fluxnet_ch4"
-    if not folder.is_dir():
-        pytest.skip(f"no towers at {folder}; set CH4GRID_DATA")
-    reader = pytest.importorskip("ch4grid.sites.fluxnet_ch4")
+    real("fluxnet_ch4")
     workspace = Workspace(DATA, DATA)
-    source = reader.FluxnetCH4(
+    source = FluxnetCH4(
         source="fluxnet_ch4",
         path="fluxnet_ch4/daily",
         sites="fluxnet_ch4/sites.csv",

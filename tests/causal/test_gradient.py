@@ -1,8 +1,6 @@
 """The urban gradient: its mixed model against statsmodels, intervals against their definition, claims against truth."""
 
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +8,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_files import DATA, real
 
 from ch4grid.causal.gradient import Gradient, gradient
 from ch4grid.causal.gradient_checks import NAMES
@@ -23,7 +22,6 @@ from ch4grid.twin import Twin, laboratory, reversal
 from ch4grid.vocabulary import GASES
 
 DRIVERS = ("tas", "ps", "sfcWind", "tsl", "mrsos", "evi")
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def _series(reverses: bool = True) -> xr.Dataset:
@@ -264,8 +262,7 @@ def test_an_absent_class_is_named(series) -> None:
 
 
 def test_real_daily_towers_cannot_answer_the_question() -> None:
-    if not (DATA / "fluxnet_ch4" / "daily").is_dir():
-        pytest.skip(f"no towers at {DATA}; set CH4GRID_DATA")
+    real("fluxnet_ch4/daily")
     from ch4grid.sites.fluxnet_ch4 import FluxnetCH4
     from ch4grid.stores import Workspace
 

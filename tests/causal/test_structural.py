@@ -1,9 +1,7 @@
 """The fitted equations are those planted, for the towers and classes that are there, whatever is missing."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from real_files import DATA, real
 
 from ch4grid.causal.equations import draws, equation, resolve, rows, solve
 from ch4grid.causal.intervals import effective_clusters, interval, reach, tail
@@ -22,13 +21,13 @@ from ch4grid.causal.structural import estimate_structure, fit_structure
 from ch4grid.causal.structure_report import report_structure
 from ch4grid.errors import InputError
 from ch4grid.graph import CausalGraph
+from ch4grid.sites.fluxnet_ch4 import FluxnetCH4
 from ch4grid.stores import Workspace
 from ch4grid.structure import StructuralModel
 from ch4grid.twin import Twin, laboratory, true_graph
 from ch4grid.twin.causes import DRIVER_CAUSES, DRIVERS, FLUX_CAUSES, RESPONSE_UNIT, lag_matrices
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CLASSES = ("boreal-peatland", "temperate-wetland", "upland")
 
 
@@ -100,7 +99,8 @@ def test_sums_over_blocks_give_the_regression_of_the_rows(values: np.ndarray, se
 
 
 def test_robust_errors_are_those_of_statsmodels() -> None:
-    api = pytest.importorskip("statsmodels.api")
+    import statsmodels.api as api
+
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(20, 40)), rng.normal(size=(20, 40))
     y += 0.5 * x + rng.normal(size=(20, 1)) * x
@@ -386,10 +386,8 @@ def test_importing_loads_no_heavy_library() -> None:
 
 
 def test_real_daily_towers_give_equations_that_keep_what_they_say_apart() -> None:
-    if not (DATA / "fluxnet_ch4" / "daily").is_dir():
-        pytest.skip(f"no towers at {DATA}; set CH4GRID_DATA")
-    reader = pytest.importorskip("ch4grid.sites.fluxnet_ch4")
-    source = reader.FluxnetCH4(
+    real("fluxnet_ch4/daily")
+    source = FluxnetCH4(
         source="fluxnet_ch4",
         path="fluxnet_ch4/daily",
         sites="fluxnet_ch4/sites.csv",

@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from pydantic import TypeAdapter
+from real_files import DATA, real
 
 from ch4grid.drivers import DriverSource, assemble, at_sites, normals
 from ch4grid.drivers.source import Holding, Source
@@ -14,7 +14,6 @@ from ch4grid.grid import Grid
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import VARIABLES
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CLIMATOLOGY = "climatology/drivers_2p5deg_monthly_climatology.nc"
 
 
@@ -149,8 +148,7 @@ def test_a_line_of_a_recipe_is_the_source(line):
 
 
 def test_a_real_mean_year_becomes_drivers():
-    if not (DATA / CLIMATOLOGY).exists():
-        pytest.skip(f"no climatology in {DATA}")
+    real(CLIMATOLOGY)
     line = {
         "source": "gridded",
         "path": CLIMATOLOGY,

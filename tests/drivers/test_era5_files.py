@@ -3,13 +3,11 @@
 The second reading is raw: packed integers of netCDF4 with scale and offset applied here.
 """
 
-import os
-from pathlib import Path
-
 import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
+from real_files import DATA, real
 
 from ch4grid.drivers.era5 import ERA5
 from ch4grid.drivers.files.reader import Reader, survey
@@ -19,7 +17,6 @@ from ch4grid.grid import Grid
 from ch4grid.regridding import conservative
 from ch4grid.stores import Workspace
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 MONTHLY_LAND = "ERA5Land_moda_CDS2024_5x6_Jan2025.nc"
 INSTANT = "ERA5_1995-07-14T12_u10v10d2mt2msp.nc"
 DEWPOINT = "ERA5_d2m_monthly_2000JanFeb_NEAsia_0.17deg.nc"
@@ -33,9 +30,7 @@ GRIB = ("ERA5Land_daily_Jan2020_allvars_1cell.grib", "ERA5_t2m_hourly_2019-03_UK
 
 @pytest.fixture
 def workspace(tmp_path):
-    if not (DATA / "era5").exists():
-        pytest.skip(f"no folder {DATA / 'era5'}")
-    return Workspace(DATA / "era5", tmp_path)
+    return Workspace(real("era5"), tmp_path)
 
 
 def raw(name, variable):

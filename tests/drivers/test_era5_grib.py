@@ -1,13 +1,12 @@
 """GRIB messages of both editions, written here with ecCodes, and the real ones read a second time by hand."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from real_files import real
 
 from ch4grid.drivers.era5 import ERA5
 from ch4grid.errors import InputError
@@ -17,7 +16,6 @@ from ch4grid.stores import Workspace
 pytest.importorskip("pyproj")
 eccodes = pytest.importorskip("eccodes")
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 ROWS, COLUMNS = 4, 6
 
 
@@ -188,10 +186,8 @@ def test_map_projections_still_work_after_grib_has_been_read(workspace):
 # -- the real files
 
 
-def real(name):
-    if not (DATA / "era5" / name).exists():
-        pytest.skip(f"no file {name} in {DATA / 'era5'}")
-    return DATA / "era5" / name
+def real_era5(name):
+    return real(f"era5/{name}")
 
 
 def by_hand(path, short):
@@ -207,7 +203,7 @@ def by_hand(path, short):
 
 
 def test_a_real_month_of_hours_is_the_mean_of_its_744_messages(tmp_path):
-    path = real("ERA5_t2m_hourly_2019-03_UK.grib")
+    path = real_era5("ERA5_t2m_hourly_2019-03_UK.grib")
     workspace = Workspace(path.parent, tmp_path)
     wanted = pd.date_range("2019-02-01", "2019-04-01", freq="MS")
     source = era5("tas", path=path.name)
@@ -228,7 +224,7 @@ JANUARY = pd.DatetimeIndex(["2020-01-01"])
 def test_a_real_file_of_midnights_is_no_month_of_temperature_and_lacks_the_last_day_of_rain(
     tmp_path,
 ):
-    path = real(LAND)
+    path = real_era5(LAND)
     workspace = Workspace(path.parent, tmp_path)
     held = {h.variable: h for h in era5("tas", "pr", path=LAND).survey(workspace, JANUARY)}
     assert held["tas"].state == held["pr"].state == "missing"
@@ -237,7 +233,7 @@ def test_a_real_file_of_midnights_is_no_month_of_temperature_and_lacks_the_last_
 
 
 def test_real_totals_at_midnight_with_the_one_after_the_month_give_its_sum(tmp_path):
-    path = real(LAND)
+    path = real_era5(LAND)
     content = [path.read_bytes()]
     extra = {"tp": 0.0123, "ssrd": 2.5e6}
     with path.open("rb") as stream:

@@ -1,10 +1,8 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import xarray as xr
 from pydantic import TypeAdapter, ValidationError
+from real_files import DATA, real
 
 from ch4grid.drivers.gridded import Gridded
 from ch4grid.drivers.units import TABLE, convert, normalised
@@ -12,7 +10,6 @@ from ch4grid.errors import InputError
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import VARIABLES, months
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CLIMATOLOGY = "climatology/drivers_2p5deg_monthly_climatology.nc"
 LAT, LON = np.arange(80.0, -81.0, -20.0), np.arange(-170.0, 180.0, 20.0)
 
@@ -262,8 +259,7 @@ def test_a_wrong_mapping_is_refused(variables, message):
 
 
 def test_a_real_mean_year_gives_every_variable_it_has(tmp_path):
-    if not (DATA / CLIMATOLOGY).exists():
-        pytest.skip(f"no climatology in {DATA}")
+    real(CLIMATOLOGY)
     lakes = {"name": ["glolak_frac", "loclak_frac", "reglak_frac", "locres_frac"]}
     variables = {
         "tas": "t2m",

@@ -1,7 +1,6 @@
 """Shares of cells: laws over any polygon, closed forms on WGS84, geodesic areas of countries."""
 
 import itertools
-from pathlib import Path
 
 import natural_earth
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod
+from real_files import real
 
 from ch4grid.grid import Grid, zone_area
 from ch4grid.regions import region_share
@@ -179,11 +179,8 @@ def test_the_share_of_one_cell_is_the_ratio_of_closed_forms():
 
 
 @pytest.fixture(scope="module")
-def countries(real_data: Path) -> list[dict]:
-    folder = real_data / "masks"
-    if not (folder / "naturalearth_lowres.shp").is_file():
-        pytest.skip(f"Natural Earth countries not found in {folder}")
-    return natural_earth.features(folder)
+def countries() -> list[dict]:
+    return natural_earth.features(real("masks/naturalearth_lowres.shp").parent)
 
 
 def geodesic(geometry: dict) -> float:

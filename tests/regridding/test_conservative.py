@@ -1,19 +1,15 @@
 import importlib.util
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_files import real
 
 from ch4grid.errors import InputError, RunError
 from ch4grid.grid import Grid
 from ch4grid.regridding import conservative, exact_weights, latitude_edges, longitude_edges
-
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-REFERENCE = DATA / "esmf_reference"
 
 
 def field(values, latitude, longitude):
@@ -182,10 +178,7 @@ def test_unusable_coordinates_are_refused(latitude, longitude, message):
 
 
 def reference(name):
-    path = REFERENCE / f"{name}.nc"
-    if not path.exists():
-        pytest.skip(f"no ESMF reference data at {path}")
-    return xr.open_dataset(path)
+    return xr.open_dataset(real(f"esmf_reference/{name}.nc"))
 
 
 def rolled(values):

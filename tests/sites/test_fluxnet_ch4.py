@@ -1,9 +1,7 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from real_files import DATA, real
 
 from ch4grid.errors import InputError
 from ch4grid.schema import check_range
@@ -11,7 +9,6 @@ from ch4grid.sites import FluxnetCH4, TowerTable, assemble
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import GASES, VARIABLES
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CH4 = GASES["ch4"]
 NMOL = CH4.kg_per_nmol
 
@@ -140,16 +137,15 @@ def test_doubled_or_broken_time_stamps_are_refused(workspace):
         source().open(workspace, CH4)
 
 
-def real(step="month"):
-    if not (DATA / "fluxnet_ch4" / "daily").exists():
-        pytest.skip(f"no FLUXNET-CH4 files in {DATA}")
+def real_sites(step="month"):
+    real("fluxnet_ch4/daily")
     towers = FluxnetCH4(path="fluxnet_ch4/daily", sites="fluxnet_ch4/sites.csv", step=step)
     return assemble([towers], Workspace(DATA, DATA), CH4)
 
 
 @pytest.mark.parametrize("step", ["month", "week"])
 def test_the_real_site_files_are_read_within_plausible_ranges(step):
-    sites = real(step)
+    sites = real_sites(step)
     assert sites.sizes["site"] == 14
     for name in (n for n in sites.data_vars if n in VARIABLES):
         check_range(sites[name], "towers")
@@ -158,7 +154,7 @@ def test_the_real_site_files_are_read_within_plausible_ranges(step):
 
 def test_months_of_the_site_files_agree_with_the_compiled_table():
     # the compiled table was made elsewhere from the half-hours of the same towers
-    sites = real()
+    sites = real_sites()
     other = TowerTable(path="fluxnet_ch4/monthly.csv.gz", sites="fluxnet_ch4/sites.csv")
     table = other.open(Workspace(DATA, DATA), CH4)
     common = sorted(set(sites["site"].values) & set(table["site"].values))

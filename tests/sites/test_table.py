@@ -1,17 +1,14 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from real_files import DATA, real
 
 from ch4grid.errors import InputError
 from ch4grid.sites import TowerTable, assemble
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CH4 = GASES["ch4"]
 STATIONS = """SITE_ID,LAT,LON,SITE_CLASSIFICATION,UPLAND_CLASS,IGBP
 FI-Aaa,62.0,24.0,Bog,,WET
@@ -123,8 +120,7 @@ def test_the_same_site_from_two_sources_is_refused(workspace):
 
 
 def test_the_real_table_of_64_towers_is_read():
-    if not (DATA / "fluxnet_ch4" / "monthly.csv.gz").exists():
-        pytest.skip(f"no tower table in {DATA}")
+    real("fluxnet_ch4/monthly.csv.gz")
     towers = TowerTable(path="fluxnet_ch4/monthly.csv.gz", sites="fluxnet_ch4/sites.csv")
     sites = assemble([towers], Workspace(DATA, DATA), CH4)
     assert sites.sizes["site"] == 62

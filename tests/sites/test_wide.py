@@ -1,6 +1,5 @@
 """Series with one column per tower: composites to months by their days, units, names without case, what cannot be."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from real_files import DATA, real
 
 from ch4grid.errors import InputError
 from ch4grid.sites import TowerTable, assemble
@@ -16,8 +16,7 @@ from ch4grid.sites.wide import WideSeries, _by_month
 from ch4grid.stores import Workspace, sha256_file
 from ch4grid.vocabulary import GASES
 
-DATA = Path(os.environ.get("CH4GRID_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-MODIS = DATA / "fluxnet_ch4" / "modis"
+MODIS = "fluxnet_ch4/modis"
 CH4 = GASES["ch4"]
 
 
@@ -186,21 +185,14 @@ def test_a_variable_that_is_in_no_vocabulary_is_refused(tmp_path: Path, key: str
         towers(tmp_path, **{key: {"greenness": what}})
 
 
-def real(name: str) -> Path:
-    path = MODIS / name
-    if not path.exists():
-        pytest.skip(f"no satellite series in {MODIS}")
-    return path
-
-
 def test_the_night_file_of_the_archive_is_the_day_file() -> None:
-    day, night = real("MODIS_Day_LST_8day_QC.csv"), real("MODIS_Night_LST_8day_QC.csv")
+    day, night = (real(f"{MODIS}/MODIS_{name}_LST_8day_QC.csv") for name in ("Day", "Night"))
     first, second = pd.read_csv(day), pd.read_csv(night)
     assert sha256_file(day) == sha256_file(night) or first.equals(second)
 
 
 def test_the_day_file_of_the_archive_is_colder_than_the_air_as_nights_are() -> None:
-    series = WideSeries(path=str(real("MODIS_Day_LST_8day_QC.csv")), units="degC")
+    series = WideSeries(path=str(real(f"{MODIS}/MODIS_Day_LST_8day_QC.csv")), units="degC")
     surface = series.monthly("lst_day", Workspace(DATA, DATA)).mean()
     table = pd.read_csv(DATA / "fluxnet_ch4" / "sites.csv")
     air = table.set_index(table["site_id"].str.upper())["WorldClim MAT"] + 273.15
@@ -220,7 +212,9 @@ def test_the_day_file_of_the_archive_is_colder_than_the_air_as_nights_are() -> N
 def test_real_series_are_read(
     variable: str, file: str, units: str, low: float, high: float
 ) -> None:
-    series = WideSeries(path=str(real(file)), units=units).monthly(variable, Workspace(DATA, DATA))
+    series = WideSeries(path=str(real(f"{MODIS}/{file}")), units=units).monthly(
+        variable, Workspace(DATA, DATA)
+    )
     assert series.shape[1] >= 60
     assert (series.index[0].year, series.index.is_monotonic_increasing) == (2000, True)
     assert not series.index.duplicated().any()

@@ -42,6 +42,15 @@ def workspace(data: Path, output: Path) -> Workspace:
     Raises:
         InputError: The data folder does not exist.
     """
+    return Workspace(data=data_folder(data), output=output.absolute())
+
+
+def data_folder(data: Path) -> Path:
+    """The data folder of a command, absolute.
+
+    Raises:
+        InputError: It does not exist.
+    """
     if not data.is_dir():
         raise InputError(
             "the data folder does not exist",
@@ -49,4 +58,4 @@ def workspace(data: Path, output: Path) -> Workspace:
             expected="an existing folder",
             fix="Check the path",
         )
-    return Workspace(data=data.absolute(), output=output.absolute())
+    return data.absolute()

@@ -85,14 +85,14 @@ def run(
         if workspace.catalog.is_dir():
             publication.write_index(workspace)
         production.refuse_holes(todo, failed)
-        took = _took(recipe, workspace, todo, workers.meter)
+        took = _took(workspace, todo, workers.meter)
     publication.write_index(workspace)
     return _outcome(recipe, workspace, todo, revised, took)
 
 
-def _took(recipe: Recipe, workspace: Workspace, todo: Plan, meter: Meter) -> tuple[Compared, ...]:
+def _took(workspace: Workspace, todo: Plan, meter: Meter) -> tuple[Compared, ...]:
     """What a run took beside what its plan had said, kept for the next plan."""
-    found = account(recipe, workspace, todo, meter)
+    found = account(todo, meter)
     measurements.keep(workspace, found)
     return compare(found)
 

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ch4grid.arguments import AsJson, Cluster, Store
+from ch4grid.arguments import AsJson, Cluster, Store, data_folder
 from ch4grid.console import say
-from ch4grid.errors import InputError
 from ch4grid.progress import reporting
 
 Output = Annotated[
@@ -34,7 +33,12 @@ def repair(
 
     with reporting() as report:
         done = repair_store(
-            store, data=_folder(data), output=output, cluster=cluster, device=device, report=report
+            store,
+            data=data_folder(data),
+            output=output,
+            cluster=cluster,
+            device=device,
+            report=report,
         )
     say(json.dumps(done.as_dict(), indent=2) if as_json else done.in_words())
 
@@ -51,7 +55,7 @@ def status(
     """Say how a product stands: its years, regions in work and in quarantine, size, and what moved since."""
     from ch4grid.stewardship.status import status as status_of
 
-    found = status_of(store, data=None if data is None else _folder(data), output=output)
+    found = status_of(store, data=None if data is None else data_folder(data), output=output)
     say(json.dumps(found.as_dict(), indent=2, default=str) if as_json else found.in_words())
 
 
@@ -88,14 +92,3 @@ def join(app: typer.Typer) -> None:
     """Add the commands of this module to an application."""
     for command in (repair, status, rollback, explain):
         app.command()(command)
-
-
-def _folder(data: Path) -> Path:
-    if not data.is_dir():
-        raise InputError(
-            "the data folder does not exist",
-            where=f"--data {data}",
-            expected="an existing folder",
-            fix="Check the path",
-        )
-    return data.absolute()

@@ -241,6 +241,17 @@ QUALITY_FLAGS: dict[str, int] = {
     "driver_preliminary": 6,
     "intervention_outside_training": 7,
 }
+# The same in the words of people.
+QUALITY_WORDS: dict[str, str] = {
+    "valid": "estimated from complete drivers",
+    "ocean": "no land in the cell",
+    "no_ecosystem": "land, but none of the classes, for instance ice or open water",
+    "driver_filled": "a driver stands on part of the cell or on its mean year, or an area on the rule for later years",
+    "driver_preliminary": "estimated from preliminary drivers, to be replaced by final ones",
+    "intervention_outside_training": "no estimate: the scenario's drivers leave what the towers have seen",
+    "driver_missing": "estimated without a driver that is missing; no estimate where none is left",
+    "outside_applicability": "estimated, but unlike anything the towers have seen: use with caution",
+}
 # Meanings that only a scenario other than history needs; other products do not list them.
 SCENARIO_FLAGS = ("intervention_outside_training",)
 NEVER_WRITTEN = 255

@@ -183,7 +183,7 @@ def hurt(workspace: Workspace) -> dict[str, bytes]:
 def test_a_changed_input_makes_repair_refuse_and_is_named(copy: Workspace) -> None:
     before = hurt(copy)
     write_drivers(copy.data, 2000, warmer=1.0)
-    with pytest.raises(InputError, match=r"drivers-2000\.nc changed, sha256 \w{12} to \w{12}"):
+    with pytest.raises(InputError, match=r"drivers-2000\.nc changed"):
         repaired(copy)
     assert tree(store_of(copy)) == before
     (copy.data / "drivers-2002.nc").unlink()

@@ -17,10 +17,8 @@ from ch4grid.cube.verify import Problem, damaged_rows, metadata_problems, year_p
 from ch4grid.errors import InputError
 from ch4grid.ledger import Row
 from ch4grid.redaction import silent_clients
-from ch4grid.remote import Remote, connect
+from ch4grid.remote import STREAMS, Remote, connect
 from ch4grid.stores import write_atomic
-
-STREAMS = 16
 
 
 def verify_remote(url: str) -> list[Problem]:

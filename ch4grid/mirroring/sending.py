@@ -8,10 +8,7 @@ from pathlib import Path
 
 from ch4grid.errors import InputError
 from ch4grid.progress import Report
-from ch4grid.remote import Remote
-
-# Requests in flight: enough to hide a round trip of 50 ms, few enough for any server.
-STREAMS = 16
+from ch4grid.remote import STREAMS, Remote
 
 
 @dataclass(frozen=True)

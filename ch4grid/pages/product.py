@@ -22,19 +22,9 @@ from ch4grid.pages.figures import MISSING, figure, percent, words
 from ch4grid.pages.maps import data_url, display, map_png
 from ch4grid.pages.templates import render
 from ch4grid.stores import write_atomic
-from ch4grid.vocabulary import GASES, Gas
+from ch4grid.vocabulary import GASES, QUALITY_WORDS, Gas
 
 ALL = "all"
-FLAG_WORDS = {
-    "valid": "estimated from complete drivers",
-    "ocean": "no land in the cell",
-    "no_ecosystem": "land, but none of the classes, for instance ice or open water",
-    "driver_filled": "a driver stands on part of the cell or on its mean year, or an area on the rule for later years",
-    "driver_preliminary": "estimated from preliminary drivers, to be replaced by final ones",
-    "intervention_outside_training": "no estimate: the scenario's drivers leave what the towers have seen",
-    "driver_missing": "estimated without a driver that is missing; no estimate where none is left",
-    "outside_applicability": "estimated, but unlike anything the towers have seen: use with caution",
-}
 SPLIT_WORDS = {
     "random": "random months",
     "temporal": "later years",
@@ -379,6 +369,6 @@ def _flags(last: xr.Dataset) -> list[tuple[int, str, str, str]]:
     values, meanings = np.atleast_1d(flag.attrs["flag_values"]), flag.attrs["flag_meanings"].split()
     data = flag.values
     return [
-        (int(v), words(m), FLAG_WORDS.get(m, ""), percent(float((data == v).mean())))
+        (int(v), words(m), QUALITY_WORDS.get(m, ""), percent(float((data == v).mean())))
         for v, m in zip(values, meanings, strict=True)
     ]

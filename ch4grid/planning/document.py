@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from ch4grid.planning.costs import Shape
 from ch4grid.planning.tasks import Task, by_stage, largest
 from ch4grid.stores import sha256_json
 
@@ -46,6 +47,7 @@ class Plan:
         recipe: Digests of the recipe's keys, defaults filled in.
         inputs: Fingerprint of the inputs by year.
         files: SHA-256 of every input file; paths are relative to the data folder.
+        shape: The sizes that costs grow with.
     """
 
     product: str
@@ -65,6 +67,7 @@ class Plan:
     recipe: dict[str, str]
     inputs: dict[int, str]
     files: dict[str, str]
+    shape: Shape
 
     @property
     def bytes(self) -> int:
@@ -114,6 +117,7 @@ class Plan:
             "stages": [vars(s) for s in by_stage(self.tasks)],
             "tasks": [t.as_dict() for t in self.tasks],
             "learned": dict(self.learned),
+            "shape": vars(self.shape),
         }
 
     def in_words(self) -> str:

@@ -93,26 +93,23 @@ def plan(
         recipe=recipe_digests(recipe),
         inputs=inputs,
         files=_files(assembly, files),
+        shape=shape,
     )
 
 
-def account(recipe: Recipe, workspace: Workspace, todo: Plan, meter: Meter) -> Measurement:
+def account(todo: Plan, meter: Meter) -> Measurement:
     """What a run took, beside what its plan and the formulas alone had said.
 
     The formulas are given the pairs that were counted, so that their ratio does not depend on what was known of them.
 
     Args:
-        recipe: The recipe.
-        workspace: Its folders.
         todo: The plan that was run.
         meter: What was measured.
     """
-    added = regions_of(Assembly(recipe, workspace))[1]
-    shape, pairs = shape_of(recipe, todo.model, added), meter.of(PREDICT).pairs
-    formulas = Costs(shape, Rates(pairs=pairs))
+    formulas = Costs(todo.shape, Rates(pairs=meter.of(PREDICT).pairs))
     return measurements.measurement(
-        recipe.product,
-        shape,
+        todo.product,
+        todo.shape,
         areas_key(todo.parts),
         meter,
         computed=by_stage([formulas.of(task) for task in todo.tasks]),

@@ -6,6 +6,6 @@ the URL; they appear in no message. fsspec and the clients are imported when a U
 
 from ch4grid.remote.address import is_url
 from ch4grid.remote.dataset import open_dataset
-from ch4grid.remote.objects import Remote, connect, connect_to_write
+from ch4grid.remote.objects import STREAMS, Remote, connect, connect_to_write
 
-__all__ = ["Remote", "connect", "connect_to_write", "is_url", "open_dataset"]
+__all__ = ["STREAMS", "Remote", "connect", "connect_to_write", "is_url", "open_dataset"]

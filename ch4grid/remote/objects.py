@@ -24,6 +24,8 @@ WHOLE: dict[str, Dialect] = {
     "abfss": Plain(),
     "memory": Plain(),
 }
+# Requests in flight of whoever moves many objects: enough to hide a round trip of 50 ms, few enough for any server.
+STREAMS = 16
 # Protocols that cannot say what lies below an address.
 UNLISTED = ("http", "https")
 

@@ -1,6 +1,6 @@
 """What moved since a store was published: which input file, setting or version, and which years it makes stale."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,9 @@ from ch4grid.assembly import Assembly
 from ch4grid.cube.template import FORMAT
 from ch4grid.errors import InputError
 from ch4grid.planning import model_digest, model_of, parts_of, regions_of
+from ch4grid.planning.saved import changed_files
 from ch4grid.stewardship.origin import Origin
 from ch4grid.stores import sha256_json
-
-# Digits of a digest that are shown to people.
-SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -52,23 +50,11 @@ def moved_inputs(origin: Origin, assembly: Assembly, years: Iterable[int]) -> li
         told = (
             ["the input files changed; which of them is not known, the product has no record"]
             if known is None
-            else _differences(known, now)
+            else changed_files(known, now)
         )
         for what in told:
             stale.setdefault(what, []).append(year)
     return [Change(what, tuple(found)) for what, found in stale.items()]
-
-
-def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Differences of two tables of files with their SHA-256, in words."""
-    lines = [f"{name} is not an input any more" for name in sorted({*old} - {*new})]
-    lines += [f"{name} is new" for name in sorted({*new} - {*old})]
-    lines += [
-        f"{name} changed, sha256 {old[name][:SHOWN]} to {new[name][:SHOWN]}"
-        for name in sorted({*old} & {*new})
-        if old[name] != new[name]
-    ]
-    return lines
 
 
 def moved_parts(origin: Origin, checkpoint: Path | None, years: tuple[int, ...]) -> list[Change]:

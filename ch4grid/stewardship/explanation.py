@@ -12,25 +12,15 @@ from ch4grid import catalog, cube
 from ch4grid.cube.layout import QUANTILES
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.graph import CausalGraph
+from ch4grid.grid import Grid
 from ch4grid.stewardship.cell import Cell, Holder, cell_at
 from ch4grid.stewardship.origin import Origin, origin_of
-from ch4grid.vocabulary import ECOSYSTEMS, FLUX_UNITS, QUALITY_FLAGS
+from ch4grid.vocabulary import ECOSYSTEMS, FLUX_UNITS, QUALITY_FLAGS, QUALITY_WORDS
 
 # Causes of the flux that are shown: the most probable ones, from the probability at which a link enters an equation.
 PARENTS, PROBABLE = 5, 0.2
 # Input files that are shown to people; JSON has all of them.
 SHOWN_FILES = 8
-# What each quality flag says.
-FLAG_WORDS = {
-    "valid": "predicted from final drivers, inside what the towers cover",
-    "ocean": "ocean, no flux",
-    "no_ecosystem": "land without any of the ecosystem classes, no flux",
-    "driver_filled": "some driver or area is filled, not observed",
-    "driver_missing": "a driver is missing: no flux, or one without that driver",
-    "outside_applicability": "the conditions lie outside what the towers cover",
-    "driver_preliminary": "some driver is preliminary",
-    "intervention_outside_training": "left out: the scenario takes the drivers out of what the towers cover",
-}
 
 
 @dataclass(frozen=True)
@@ -162,7 +152,7 @@ def explain(store: Path, *, lat: float, lon: float, month: str) -> Explanation:
     origin = origin_of(store)
     year, number = _month(month, origin)
     grid = origin.recipe.product_grid
-    row, column = _cell(lat, lon, grid.latitude, grid.longitude)
+    row, column = _cell(lat, lon, grid)
     first = int(origin.attributes["ch4grid_first_year"])
     position = (year - first) * 12 + number - 1
     index = {"time": position, "latitude": row, "longitude": column}
@@ -219,9 +209,7 @@ def _month(text: str, origin: Origin) -> tuple[int, int]:
     return year, int(found[2])
 
 
-def _cell(
-    lat: float, lon: float, latitude: "np.ndarray[Any, Any]", longitude: "np.ndarray[Any, Any]"
-) -> tuple[int, int]:
+def _cell(lat: float, lon: float, grid: Grid) -> tuple[int, int]:
     """Row and column of the cell that holds a place."""
     if not (-90 <= lat <= 90 and -180 <= lon <= 360):
         raise RecipeError(
@@ -230,8 +218,8 @@ def _cell(
             expected="latitude -90 to 90, longitude -180 to 360",
             found=f"{lat:g}, {lon:g}",
         )
-    wrapped = (lon + 180) % 360 - 180
-    return int(np.abs(latitude - lat).argmin()), int(np.abs(longitude - wrapped).argmin())
+    row, column = grid.cell_of(np.array(lat), np.array(lon))
+    return int(row), int(column)
 
 
 def _value(cell: Cell, flux: str) -> dict[str, Any]:
@@ -251,7 +239,7 @@ def _quality(cell: Cell) -> tuple[str, str]:
     if flag is None:
         return "unknown", "the object that holds it is damaged"
     name = {v: n for n, v in QUALITY_FLAGS.items()}[int(flag)]
-    return name, FLAG_WORDS[name]
+    return name, QUALITY_WORDS[name]
 
 
 def _classes(cell: Cell, flux: str, graph: str) -> tuple[ClassValue, ...]:

@@ -110,16 +110,22 @@ def test_plain_xarray_ch4grid_and_verify_read_a_mirror(one_year: Path) -> None:
     assert verify(URL) == []
 
 
-def test_objects_are_sent_before_the_metadata_that_shows_them(
-    one_year: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order: list[str] = []
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths in the order in which they are written."""
+    paths: list[str] = []
     whole = MemoryFileSystem.pipe_file
     monkeypatch.setattr(
         MemoryFileSystem,
         "pipe_file",
-        lambda self, path, value: (order.append(path), whole(self, path, value)),
+        lambda self, path, value: (paths.append(path), whole(self, path, value)),
     )
+    return paths
+
+
+def test_objects_are_sent_before_the_metadata_that_shows_them(
+    one_year: Path, order: list[str]
+) -> None:
     mirror(store_in(one_year), URL)
     kinds = ["chunk" if "/c/" in p or p.endswith("/c") else p.rsplit("/", 1)[1] for p in order]
     assert order[-1] == ROOT
@@ -390,15 +396,8 @@ def test_the_catalog_goes_along_and_is_valid_where_it_arrives(
 
 
 def test_items_follow_the_store_and_lead_nowhere_that_is_not_there(
-    told: Path, memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+    told: Path, memory: MemoryFileSystem, order: list[str]
 ) -> None:
-    order: list[str] = []
-    whole = MemoryFileSystem.pipe_file
-    monkeypatch.setattr(
-        MemoryFileSystem,
-        "pipe_file",
-        lambda self, path, value: (order.append(path), whole(self, path, value)),
-    )
     mirror(store_in(told), URL, catalog=told / "catalog")
     at = {path.removeprefix("/bucket/output/"): place for place, path in enumerate(order)}
     item = "catalog/products/planted/planted-v1-historical-2001"

@@ -3,11 +3,10 @@
 import json
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 import xarray as xr
-from planted_recipe import publish, recipe, write_drivers, write_inputs
+from planted_recipe import publish, recipe, write_drivers
 
 from ch4grid import budgets, catalog, cube
 from ch4grid.cube import staging
@@ -18,24 +17,6 @@ from ch4grid.planning.tasks import AREAS, FIT, PREDICT, PUBLISH, READ, by_stage
 from ch4grid.stores import Workspace
 
 TRAINED = {"model": {"architecture": "ctgat", "members": 3}}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    publish(write_inputs(folder))
-    return folder
-
-
-@pytest.fixture
-def copy(made: Path, tmp_path: Path) -> Workspace:
-    shutil.copytree(made, tmp_path / "made")
-    return Workspace(data=tmp_path / "made", output=tmp_path / "made" / "products")
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Workspace:
-    return write_inputs(tmp_path)
 
 
 def of(found: Plan, stage: str) -> list[Task]:

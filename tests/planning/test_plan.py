@@ -3,34 +3,15 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from planted_model import fitted
-from planted_recipe import publish, recipe, write_drivers, write_inputs
+from planted_recipe import publish, recipe, write_drivers
 
 from ch4grid.assembly import Assembly
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.planning import Plan, plan, training_key
 from ch4grid.stores import Workspace
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    publish(write_inputs(folder))
-    return folder
-
-
-@pytest.fixture
-def copy(made: Path, tmp_path: Path) -> Workspace:
-    shutil.copytree(made, tmp_path / "made")
-    return Workspace(data=tmp_path / "made", output=tmp_path / "made" / "products")
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Workspace:
-    return write_inputs(tmp_path)
 
 
 def actions(found: Plan) -> dict[int, str]:

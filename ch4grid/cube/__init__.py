@@ -15,6 +15,7 @@ from ch4grid.cube.block import cell_block, weighted
 from ch4grid.cube.creation import create, region_fraction
 from ch4grid.cube.difference import write_difference
 from ch4grid.cube.holding import busy, hold
+from ch4grid.cube.inputs import fingerprint
 from ch4grid.cube.inputs import record as record_inputs
 from ch4grid.cube.inputs import recorded as recorded_inputs
 from ch4grid.cube.metadata import mend_arrays, mend_group
@@ -63,6 +64,7 @@ __all__ = [
     "damage",
     "damaged_regions",
     "failures",
+    "fingerprint",
     "finish",
     "hold",
     "lock",

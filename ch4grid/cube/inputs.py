@@ -20,6 +20,11 @@ def path_of(store: Path) -> Path:
     return beside(store, SUFFIX)
 
 
+def fingerprint(files: Files) -> str:
+    """What the inputs of a year are told from others by, given their SHA-256 by path."""
+    return sha256_json(dict(files))
+
+
 def record(store: Path, years: Mapping[int, Files], fingerprints: Mapping[int, str]) -> None:
     """Add years to the record.
 
@@ -31,13 +36,13 @@ def record(store: Path, years: Mapping[int, Files], fingerprints: Mapping[int, s
     Raises:
         RunError: The files of a year are not those that were planned, or the disk refuses.
     """
-    moved = sorted(y for y, files in years.items() if sha256_json(dict(files)) != fingerprints[y])
+    moved = sorted(y for y, files in years.items() if fingerprint(files) != fingerprints[y])
     if moved:
         raise RunError(
             "inputs changed while the run was planned",
             where=store,
             expected=f"inputs of {moved[0]} with fingerprint {fingerprints[moved[0]][:16]}",
-            found=sha256_json(dict(years[moved[0]]))[:16],
+            found=fingerprint(years[moved[0]])[:16],
             fix="Let the download end, then run again",
         )
     known = _read(store)
@@ -55,7 +60,7 @@ def recorded(store: Path, fingerprints: Mapping[int, str]) -> dict[int, dict[str
     """
     known = _read(store)
     files = {y: known[str(y)] for y in sorted(fingerprints) if str(y) in known}
-    return {y: f for y, f in files.items() if sha256_json(f) == fingerprints[y]}
+    return {y: f for y, f in files.items() if fingerprint(f) == fingerprints[y]}
 
 
 def forget(store: Path, years: Iterable[int]) -> None:

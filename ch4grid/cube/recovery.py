@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ch4grid import ledger
 from ch4grid.cube import inputs
-from ch4grid.cube.metadata import copy_of, vouched
-from ch4grid.cube.objects import METADATA, serialised
+from ch4grid.cube.metadata import copy_of, mend_arrays, vouched
+from ch4grid.cube.objects import METADATA
 from ch4grid.errors import RunError
 from ch4grid.ledger import Row
-from ch4grid.stores import beside, sweep_partial, unwritable, write_atomic
+from ch4grid.stores import beside, sweep_partial, unwritable
 
 # Suffix of the log of years that were taken back.
 RETRACTIONS = ".retractions.json"
@@ -41,8 +41,7 @@ def settle(store: Path) -> None:
         ledger.in_state([r], "published")[0] if r.year is None or r.year <= shown[-1] else r
         for r in kept
     ]
-    for name, doc in json.loads(content)["consolidated_metadata"]["metadata"].items():
-        write_atomic(store / name / METADATA, serialised(doc))
+    mend_arrays(store)
     dropped = [r for r in rows if r not in kept]
     inputs.forget(store, {r.year for r in dropped if r.year is not None})
     ledger.write(store, settled, root_sha256=hashlib.sha256(content).hexdigest())

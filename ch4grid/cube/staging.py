@@ -33,7 +33,7 @@ class Plan:
 
     def fingerprint(self, year: int) -> str:
         """Digest of everything that determines the cells of a year."""
-        return sha256_json({"parts": dict(self.spec.parts), "inputs": self.inputs[year]})
+        return cells_fingerprint(self.spec.parts, self.inputs[year])
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,16 @@ class Record:
     inputs: str
     rows: tuple[Row, ...]
     budget: NDArray[np.float64]
+
+
+def cells_fingerprint(parts: Mapping[str, str], inputs: str) -> str:
+    """Digest of everything that determines the cells of a year.
+
+    Args:
+        parts: Digests of the parts of the product.
+        inputs: Fingerprint of the inputs of the year.
+    """
+    return sha256_json({"parts": dict(parts), "inputs": inputs})
 
 
 def folder(store: Path) -> Path:

@@ -6,7 +6,7 @@ so that those that changed have a name. Without the record the year has.
 
 from collections.abc import Mapping
 
-from ch4grid.planning.identity import fingerprint
+from ch4grid.cube import fingerprint
 from ch4grid.planning.saved import changed_files
 
 # Files that are named in a reason; of the others it tells the number.
@@ -33,7 +33,7 @@ def changed(
     then, now = parts
     names = [n for n in sorted({*then, *now}) if then.get(n) != now.get(n)]
     found = [f"{', '.join(names)} changed"] if names else []
-    if old is not None and old != fingerprint(dict(files)):
+    if old is not None and old != fingerprint(files):
         found += _files(year, known or {}, files)
     return ", ".join(found)
 

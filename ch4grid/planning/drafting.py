@@ -12,7 +12,6 @@ from ch4grid.planning import listing, measurements
 from ch4grid.planning.costs import Costs, Rates, Shape
 from ch4grid.planning.document import Plan, YearPlan
 from ch4grid.planning.identity import (
-    fingerprint,
     inputs_of,
     is_checkpoint,
     model_digest,
@@ -51,7 +50,7 @@ def plan(
     wanted = sorted(set(years or recipe.years))
     assembly = Assembly(recipe, workspace)
     files, missing = inputs_of(assembly, wanted)
-    inputs = {year: fingerprint(told) for year, told in files.items()}
+    inputs = {year: cube.fingerprint(told) for year, told in files.items()}
     model, trained, problems = model_of(recipe, workspace, assembly)
     regions, added, lacking = regions_of(assembly)
     parts = parts_of(recipe, scenario, model_digest(recipe, model)) | regions

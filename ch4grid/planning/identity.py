@@ -110,8 +110,3 @@ def _scenario_digest(recipe: Recipe, scenario: str) -> str:
 def recipe_digests(recipe: Recipe) -> dict[str, str]:
     """Digest of every key of a recipe, defaults filled in."""
     return {key: sha256_json(value)[:16] for key, value in recipe.resolved().items()}
-
-
-def fingerprint(files: dict[str, str]) -> str:
-    """What the inputs of a year are told from others by, given their SHA-256 by path."""
-    return sha256_json(files)

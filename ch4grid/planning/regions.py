@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ch4grid import ledger
-from ch4grid.cube import Record, recorded_inputs, staging
+from ch4grid.cube import Record, fingerprint, recorded_inputs, staging
 from ch4grid.cube.objects import METADATA
 from ch4grid.cube.staging import Slices
 from ch4grid.cube.version import Decision, attributes
 from ch4grid.planning import changes
 from ch4grid.planning.document import YearPlan
-from ch4grid.planning.identity import fingerprint
 from ch4grid.planning.tasks import PREDICT, Task, TaskAction, corners
 from ch4grid.recipe import Recipe
-from ch4grid.stores import Workspace, product_store, sha256_json
+from ch4grid.stores import Workspace, product_store
 
 FINISHED = "finished by an earlier run from the same inputs"
 
@@ -85,12 +84,8 @@ class Regions:
     def _resumed(self, year: YearPlan, previous: Before | None, begun: Before) -> Iterator[Task]:
         """Of a year that an earlier run has begun."""
         action, why = self._fresh(year, previous)
-        token = sha256_json(
-            {
-                "parts": dict(self.parts),
-                "inputs": fingerprint(dict(self.files.get(year.year, {}))),
-            }
-        )
+        inputs = fingerprint(self.files.get(year.year, {}))
+        token = staging.cells_fingerprint(self.parts, inputs)
         for tile in self.recipe.product_grid.tiles():
             record = staging.read_record(self.store, year.year, tile)
             if record is None:

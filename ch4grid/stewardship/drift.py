@@ -11,7 +11,6 @@ from ch4grid.errors import InputError
 from ch4grid.planning import model_digest, model_of, parts_of, regions_of
 from ch4grid.planning.saved import changed_files
 from ch4grid.stewardship.origin import Origin
-from ch4grid.stores import sha256_json
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def moved_inputs(origin: Origin, assembly: Assembly, years: Iterable[int]) -> li
         except InputError as error:
             stale.setdefault(str(error).rstrip("."), []).append(year)
             continue
-        if sha256_json(now) == published[year]:
+        if cube.fingerprint(now) == published[year]:
             continue
         known = recorded.get(year)
         told = (

@@ -1,6 +1,8 @@
 """Publication: crash, concurrency, extension, versions, full disks."""
 
+import contextlib
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -285,16 +287,22 @@ def test_temporary_files_carry_no_machine_path_into_the_store(three_years):
     assert stores.beside(three_years, ".lock").name == "historical.lock"
 
 
-def stopping(monkeypatch, calls: int):
-    """Have the write number `calls` and all later ones fail as a stand-in for a process that ends there."""
-    replace, count = Path.replace, iter(range(10_000))
+class Ended(BaseException):
+    """Stands in for a process that ends."""
 
-    def ended(self, target):
-        if next(count) >= calls:
-            raise KeyboardInterrupt
+
+def ending(monkeypatch, after: int):
+    """Have every write but the first `after` fail, as of a process that has ended; yields how many were asked for."""
+    replace, asked = Path.replace, []
+
+    def counted(self, target):
+        asked.append(target)
+        if len(asked) > after:
+            raise Ended
         return replace(self, target)
 
-    monkeypatch.setattr(Path, "replace", ended)
+    monkeypatch.setattr(Path, "replace", counted)
+    return asked
 
 
 @pytest.mark.parametrize("asked", [(2001,), (2002,), (2001, 2002)])
@@ -329,33 +337,26 @@ def beside_the_log(store: Path) -> dict[str, bytes]:
     return {k: v for k, v in tree.items() if not k.endswith(".retractions.json")}
 
 
-# the first write is the log, the second the copy of the group metadata, the third shows fewer years
-@pytest.mark.parametrize("calls", [3, 5, 22, 23])
-def test_a_rollback_cut_short_is_completed_by_the_next_run(tmp_path, monkeypatch, calls):
-    store = write_years(tmp_path, 2001)
-    expected = planted.tree(store.parent)
-    write_years(tmp_path, 2002)
-    with monkeypatch.context() as patched:
-        stopping(patched, calls)
-        with pytest.raises(KeyboardInterrupt):
-            cube.rollback(store, reason="a wrong map")
-    with xr.open_zarr(store, chunks=None) as ds:
-        assert ds.sizes["time"] == 12
-    write_years(tmp_path, 2001)
-    assert beside_the_log(store) == expected
-
-
-@pytest.mark.parametrize("calls", [0, 1, 2])
-def test_a_rollback_cut_short_before_readers_see_it_has_not_happened(tmp_path, monkeypatch, calls):
-    store = write_years(tmp_path, 2001, 2002)
-    expected = planted.tree(store)
-    with monkeypatch.context() as patched:
-        stopping(patched, calls)
-        with pytest.raises(KeyboardInterrupt):
-            cube.rollback(store, reason="a wrong map")
-    write_years(tmp_path, 2001)
-    assert planted.tree(store) == expected
-    assert cube.verify(store) == []
+def test_a_rollback_cut_short_at_any_write_has_not_happened_or_is_completed(tmp_path, monkeypatch):
+    one, two = write_years(tmp_path / "one", 2001), write_years(tmp_path / "two", 2001, 2002)
+    seen = []
+    for after in itertools.count():
+        store = planted.store_path(tmp_path / str(after))
+        shutil.copytree(two.parent, store.parent)
+        with monkeypatch.context() as patched:
+            writes = ending(patched, after)
+            with contextlib.suppress(Ended):
+                cube.rollback(store, reason="a wrong map")
+        with xr.open_zarr(store, chunks=None) as ds:
+            seen.append(ds.sizes["time"])
+        write_years(tmp_path / str(after), 2001)
+        expected = {24: two, 12: one}[seen[-1]]
+        assert beside_the_log(store) == beside_the_log(expected), after
+        assert cube.verify(store) == []
+        if len(writes) <= after:
+            break
+    assert seen == sorted(seen, reverse=True)
+    assert set(seen) == {24, 12}
 
 
 def test_leftovers_of_a_worker_that_died_are_removed(tmp_path):

@@ -62,6 +62,18 @@ def mend_group(store: Path) -> list[str]:
     return [METADATA]
 
 
+def keep_copy(store: Path) -> None:
+    """Bring the copy to the group metadata that the ledger knows, where a killed process left the two apart.
+
+    Raises:
+        RunError: The disk refuses.
+    """
+    path, copy = store / METADATA, copy_of(store)
+    published = sha256_file(path) == ledger.root_digest(store)
+    if published and (not copy.is_file() or copy.read_bytes() != path.read_bytes()):
+        write_atomic(copy, path.read_bytes())
+
+
 def _in_progress(store: Path) -> bool:
     """Whether a publication or rollback ended between the group metadata and the ledger; `settle` completes it."""
     copy = copy_of(store)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ch4grid import ledger
 from ch4grid.cube import inputs
-from ch4grid.cube.metadata import copy_of, mend_arrays, vouched
+from ch4grid.cube.metadata import copy_of, keep_copy, mend_arrays, vouched
 from ch4grid.cube.objects import METADATA
 from ch4grid.errors import RunError
 from ch4grid.ledger import Row
@@ -33,6 +33,7 @@ def settle(store: Path) -> None:
     content = path.read_bytes()
     shown = shown_years(store)
     if shown == ledger.published_years(store) or not shown:
+        keep_copy(store)
         return
     if not vouched(store):
         raise _damaged(store, f"published years {list(shown)} that nothing vouches for")

@@ -287,6 +287,75 @@ def test_temporary_files_carry_no_machine_path_into_the_store(three_years):
     assert stores.beside(three_years, ".lock").name == "historical.lock"
 
 
+@pytest.fixture(scope="module")
+def last_year(tmp_path_factory):
+    return write_years(tmp_path_factory.mktemp("last"), 2003)
+
+
+def begun_before_the_last(output: Path, last_year: Path) -> Path:
+    """A store that shows 2003 and in which all regions of 2001 were written and not published."""
+    store = planted.store_path(output)
+    shutil.copytree(last_year.parent, store.parent)
+    with cube.lock(store):
+        cube.begin(store, planted.spec(), {2001: "i-2001"})
+        for tile in GRID.tiles():
+            planted.write_tile(store, GRID, tile, 2001, static=planted.planes(GRID))
+    return store
+
+
+def months_of_2001(store: Path) -> tuple[bool, bool]:
+    """Whether readers see nothing of 2001, and whether they see it whole."""
+    with xr.open_zarr(store, chunks=None) as ds:
+        flag = ds["quality_flag"][:12].values
+        values = [ds[n][:12].notnull().any() for n in ("ch4_flux", "ch4_flux_standard_error")]
+    return bool((flag == 255).all()) and not any(values), bool((flag < 255).all())
+
+
+def test_a_year_before_a_published_one_is_not_seen_before_its_publication(tmp_path, last_year):
+    store = begun_before_the_last(tmp_path, last_year)
+    assert months_of_2001(store) == (True, False)
+    with cube.lock(store):
+        assert all(cube.staged(store, 2001, tile) is not None for tile in GRID.tiles())
+        cube.finish(store, 2001)
+    assert months_of_2001(store) == (False, True)
+    assert cube.verify(store) == []
+    assert planted.tree(store) == planted.tree(write_years(tmp_path / "other", 2001, 2003))
+
+
+def test_moving_a_year_in_is_completed_without_computing(tmp_path, monkeypatch, last_year):
+    begun = begun_before_the_last(tmp_path / "begun", last_year)
+    expected = planted.tree(write_years(tmp_path / "other", 2001, 2003))
+    for after in itertools.count(0, 4):
+        store = planted.store_path(tmp_path / str(after))
+        shutil.copytree(begun.parent, store.parent)
+        with monkeypatch.context() as patched:
+            writes = ending(patched, after)
+            with contextlib.suppress(Ended), cube.lock(store):
+                cube.finish(store, 2001)
+        with cube.lock(store):
+            if cube.begin(store, planted.spec(), {2001: "i-2001"}):
+                assert all(cube.staged(store, 2001, tile) is not None for tile in GRID.tiles())
+                cube.finish(store, 2001)
+        assert planted.tree(store) == expected, after
+        if len(writes) <= after:
+            break
+    assert after > 0
+
+
+def test_a_refused_year_before_a_published_one_is_taken_out_of_sight(
+    tmp_path, monkeypatch, last_year
+):
+    store = begun_before_the_last(tmp_path, last_year)
+    problem = cube.Problem("identity", "ch4_flux/c/0/0/0", "planted")
+    with monkeypatch.context() as patched, cube.lock(store):
+        patched.setattr(cube.publish, "year_problems", lambda *asked: [problem])
+        with pytest.raises(RunError, match="year 2001 was not published: planted"):
+            cube.finish(store, 2001)
+    assert months_of_2001(store) == (True, False)
+    write_years(tmp_path, 2001)
+    assert planted.tree(store) == planted.tree(write_years(tmp_path / "other", 2001, 2003))
+
+
 class Ended(BaseException):
     """Stands in for a process that ends."""
 

@@ -3,7 +3,8 @@
 Readers open the group's `zarr.json`, which holds the metadata of all arrays; replacing that one file is the act of
 publication. Until then a new store cannot be opened at all and a growing one shows the years it had: the objects of
 a new year lie beyond the published shape. Array metadata on disk follows just before, so that readers who bypass the
-consolidated metadata see no half year either.
+consolidated metadata see no half year either. Objects of a year that lies before a published one would be seen as they
+are written; they wait beside the store and are moved in, which takes no computing, when all of them are there.
 """
 
 import hashlib
@@ -160,7 +161,20 @@ def staged(store: Path, year: int, tile: Slices) -> Record | None:
     record = staging.read_record(store, year, tile)
     if record is None or record.inputs != staging.read_plan(store).fingerprint(year):
         return None
-    return None if damaged_rows(store, record.rows) else record
+    return None if _damaged(store, year, record.rows) else record
+
+
+def _damaged(store: Path, year: int, rows: Sequence[Row]) -> list[Problem]:
+    """Objects of a year in work that are not as recorded, each sought where it waits or else in the store."""
+    hidden = staging.hidden(store, year)
+    waiting = [r for r in rows if (hidden / r.key).is_file()]
+    inside = [r for r in rows if not (hidden / r.key).is_file()]
+    return damaged_rows(hidden, waiting, among=rows) + damaged_rows(store, inside, among=rows)
+
+
+def _seen(store: Path, year: int) -> bool:
+    """Whether readers see the months of a year that is not published, because a later one is."""
+    return year < max(ledger.published_years(store), default=year)
 
 
 def write_block(
@@ -189,13 +203,14 @@ def write_block(
             fix="This is a defect of the model or the areas; nothing of the block was written",
         )
     inputs = plan.fingerprint(year)
+    place = staging.hidden(store, year) if _seen(store, year) else store
     rows: list[Row] = []
     for name in sorted(map(str, block.data_vars)):
         doc = read_document(store, name)
         if "time" not in dims_of(doc):
             continue
         for o in encoded_region(name, doc, block[name], year - plan.spec.first_year, tile):
-            write_atomic(store / o.key, o.content)
+            write_atomic(place / o.key, o.content)
             rows.append(object_row(o, year=year, inputs=inputs))
     record = Record(year, tile, inputs, tuple(rows), np.asarray(budget.values, dtype=np.float64))
     staging.write_record(store, record)
@@ -249,17 +264,18 @@ def finish(store: Path, year: int, told: Mapping[str, Any] | None = None) -> Non
     records = _records(store, year)
     total = np.sum([r.budget for r in records], axis=0) if len(records) > 1 else records[0].budget
     rows = [r for record in records for r in record.rows]
+    if _seen(store, year):
+        _refuse(store, year, records, _damaged(store, year, rows))
+        _move_in(store, year, rows)
     rows += _write_budget(store, plan, year, total)
     known = ledger.rows_of(store) or template_rows(store)
     years = sorted({*ledger.published_years(store), year})
     axis = range(plan.spec.first_year, max(years) + 1)
     rows += _write_time(store, plan, axis, {r.key for r in known})
-    _refuse(
-        store,
-        year,
-        records,
-        damaged_rows(store, rows) or year_problems(store, year, plan.spec.first_year),
-    )
+    problems = damaged_rows(store, rows) or year_problems(store, year, plan.spec.first_year)
+    if problems and _seen(store, year):
+        _take_out(store, year, records)
+    _refuse(store, year, records, problems)
     merged = ledger.merge(known, ledger.in_state(rows, "verified"))
     ledger.write(store, merged, root_sha256=ledger.root_digest(store))
     root = _publish(
@@ -289,6 +305,26 @@ def _records(store: Path, year: int) -> list[Record]:
             fix="Run the year again; finished regions are kept",
         )
     return [r for _, r in found if r is not None]
+
+
+def _move_in(store: Path, year: int, rows: Sequence[Row]) -> None:
+    """Move objects that wait beside the store to their places; those that a killed run moved are there already."""
+    hidden = staging.hidden(store, year)
+    try:
+        for r in rows:
+            if (hidden / r.key).is_file():
+                (store / r.key).parent.mkdir(parents=True, exist_ok=True)
+                (hidden / r.key).replace(store / r.key)
+    except OSError as error:
+        raise unwritable(store, error) from error
+
+
+def _take_out(store: Path, year: int, records: Sequence[Record]) -> None:
+    """Remove the objects of a refused year from the sight of readers."""
+    for record in records:
+        staging.forget_record(store, year, record.tile)
+        for r in record.rows:
+            (store / r.key).unlink(missing_ok=True)
 
 
 def _write_budget(store: Path, plan: Plan, year: int, total: NDArray[np.float64]) -> list[Row]:

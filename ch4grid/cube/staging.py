@@ -196,6 +196,11 @@ def forget_record(store: Path, year: int, tile: Slices) -> None:
     _record_path(store, year, tile).unlink(missing_ok=True)
 
 
+def hidden(store: Path, year: int) -> Path:
+    """Where the objects of a year wait that readers of the store would see, because a later year is published."""
+    return folder(store) / str(year) / "objects"
+
+
 def remove(path: Path) -> None:
     """Remove a folder and all below it.
 

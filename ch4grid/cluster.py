@@ -21,6 +21,7 @@ R = TypeVar("R")
 STAGES = {
     "read drivers": "read drivers",
     "fill drivers": "read drivers",
+    "copy unchanged regions": "copy unchanged regions",
     "predict regions": "predict regions",
 }
 # How the address of a scheduler begins.

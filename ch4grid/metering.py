@@ -53,11 +53,13 @@ class Spent:
         efforts: One per piece of work.
         bytes: Stored bytes.
         pairs: (cell, class) pairs of a year by write region.
+        regions: Year and name of the write regions that were done.
     """
 
     efforts: list[Effort] = field(default_factory=list)
     bytes: int = 0
     pairs: dict[str, int] = field(default_factory=dict)
+    regions: set[tuple[int, str]] = field(default_factory=set)
 
     @property
     def seconds(self) -> float:

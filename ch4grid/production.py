@@ -24,20 +24,21 @@ from ch4grid.inference import (
     loaded,
     predict_region,
     region_of,
+    source_digest,
 )
 from ch4grid.metering import Written
 from ch4grid.models import Checkpoint
 from ch4grid.planning import Plan
-from ch4grid.planning.tasks import AREAS, FIT, PREDICT, PUBLISH, READ, corners, label
+from ch4grid.planning.tasks import AREAS, COPY, FIT, PREDICT, PUBLISH, READ, corners, label
 from ch4grid.recipe import Recipe
 from ch4grid.scenarios import able, apply_areas
-from ch4grid.stores import folder_bytes
+from ch4grid.stores import folder_bytes, product_store
 from ch4grid.vocabulary import Gas
 
 
 @dataclass(frozen=True)
 class Job:
-    """One region and year, as it travels to a worker: paths and numbers only."""
+    """One region and year, as it travels to a worker: paths and numbers only; `previous` is the version before."""
 
     store: Path
     checkpoint: Path
@@ -45,6 +46,7 @@ class Job:
     year: int
     gas: Gas
     device: str
+    previous: Path | None = None
 
 
 def reading(workers: Workers) -> Mapper:
@@ -130,18 +132,14 @@ def make(
             if t.stage == AREAS and t.owed and t.year in regions
         )
     workers.plug(CheckpointPlugin(folder))
+    previous = _previous(assembly, todo)
     jobs = [
-        Job(todo.store, folder, regions[year].at(tile), year, recipe.gas_row, device)
+        Job(todo.store, folder, regions[year].at(tile), year, recipe.gas_row, device, previous)
         for year in years
         for tile in grid.tiles()
         if cube.staged(todo.store, year, tile) is None
     ]
-    written = workers.attempt("predict regions", write_region, jobs, _quarantine)
-    predicted = workers.meter.of(PREDICT)
-    for job, done in zip(jobs, written, strict=True):
-        if done is not None:
-            predicted.bytes += done.bytes
-            predicted.pairs[label(corners(job.region.tile))] = done.pairs
+    _predict(_carried(jobs, workers) if previous is not None else jobs, workers)
     failed = tuple(f for f in cube.failures(todo.store) if f.year in years)
     whole = [year for year in years if all(year < f.year for f in failed)]
     with workers.meter.stage(PUBLISH):
@@ -149,6 +147,45 @@ def make(
             cube.finish(todo.store, year, _told(folder, regions[year], grid, workers))
             workers.report("verify and publish years", number, len(whole))
     return failed
+
+
+def _previous(assembly: Assembly, todo: Plan) -> Path | None:
+    """The store of the version that is replaced, where it has the scenario."""
+    if todo.previous is None:
+        return None
+    recipe, output = assembly.recipe, assembly.workspace.output
+    store = product_store(output, recipe.product, todo.previous, todo.scenario)
+    return store if ledger.published_years(store) else None
+
+
+def _carried(jobs: Sequence[Job], workers: Workers) -> list[Job]:
+    """Copy the regions that the version before has from the same values; those that are left to predict."""
+    found = workers.map(COPY, carry_region, jobs)
+    copied = workers.meter.of(COPY)
+    for job, done in zip(jobs, found, strict=True):
+        if done is not None:
+            copied.bytes += done
+            copied.regions.add((job.year, label(corners(job.region.tile))))
+    return [job for job, done in zip(jobs, found, strict=True) if done is None]
+
+
+def carry_region(job: Job) -> int | None:
+    """One task of a worker: copy a region from the version before; its stored bytes, None where it must be computed."""
+    if job.previous is None:
+        return None
+    source, tile = source_digest(loaded(job.checkpoint), job.region), job.region.tile
+    found = cube.carry_block(job.store, job.previous, year=job.year, tile=tile, source=source)
+    return None if found is None else sum(row.bytes for row in found.rows)
+
+
+def _predict(jobs: Sequence[Job], workers: Workers) -> None:
+    """Predict and write regions; those that cannot be computed are in quarantine afterwards."""
+    written = workers.attempt(PREDICT, write_region, jobs, _quarantine)
+    predicted = workers.meter.of(PREDICT)
+    for job, done in zip(jobs, written, strict=True):
+        if done is not None:
+            predicted.bytes += done.bytes
+            predicted.pairs[label(corners(job.region.tile))] = done.pairs
 
 
 def _quarantine(job: Job, error: Exception) -> None:
@@ -209,7 +246,8 @@ def clipped(job: tuple[Path, Region]) -> dict[str, int]:
 def write_region(job: Job) -> Written:
     """One task of a worker: predict a region and year, bring it to the product's variables, write its objects."""
     block, table = computed(job)
-    record = cube.write_block(job.store, block, table, year=job.year, tile=job.region.tile)
+    source, tile = source_digest(loaded(job.checkpoint), job.region), job.region.tile
+    record = cube.write_block(job.store, block, table, year=job.year, tile=tile, source=source)
     pairs = (block["ecosystem_fraction"] > 0).any("time").sum()
     return Written(sum(row.bytes for row in record.rows), int(pairs))
 

@@ -12,6 +12,7 @@ with lock(store):
 
 from ch4grid.cube.blanking import ATTRIBUTE as OUTSIDE_TRAINING
 from ch4grid.cube.block import cell_block, weighted
+from ch4grid.cube.carrying import carry_block
 from ch4grid.cube.creation import create, region_fraction
 from ch4grid.cube.difference import write_difference
 from ch4grid.cube.holding import busy, hold
@@ -19,7 +20,7 @@ from ch4grid.cube.inputs import fingerprint
 from ch4grid.cube.inputs import record as record_inputs
 from ch4grid.cube.inputs import recorded as recorded_inputs
 from ch4grid.cube.metadata import mend_arrays, mend_group
-from ch4grid.cube.publish import begin, finish, lock, staged, tiles, write_block
+from ch4grid.cube.publish import begin, finish, lock, tiles
 from ch4grid.cube.recovery import settle
 from ch4grid.cube.remote_verify import verify_remote
 from ch4grid.cube.repair import (
@@ -44,6 +45,7 @@ from ch4grid.cube.version import (
     next_version,
     versions,
 )
+from ch4grid.cube.writing import staged, write_block
 
 __all__ = [
     "ATTRIBUTION",
@@ -59,6 +61,7 @@ __all__ = [
     "attributes",
     "begin",
     "busy",
+    "carry_block",
     "cell_block",
     "create",
     "damage",

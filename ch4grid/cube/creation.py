@@ -16,7 +16,7 @@ from ch4grid.cube.template import ProductSpec, documents, static_objects, templa
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
 from ch4grid.ledger import Row
-from ch4grid.stores import sha256_json, write_atomic
+from ch4grid.stores import beside, sha256_json, write_atomic
 
 Slices = tuple[slice, slice]
 PLANE = ("latitude", "longitude")
@@ -50,6 +50,7 @@ def create(store: Path, spec: ProductSpec, grid: Grid, planes: xr.Dataset) -> No
         return
     staging.remove(staging.folder(store))
     staging.remove(store)
+    staging.remove(beside(store, staging.KEPT))
     for path in (ledger.path_of(store), copy_of(store), inputs.path_of(store)):
         path.unlink(missing_ok=True)
     for key, content in objects.items():

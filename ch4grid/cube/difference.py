@@ -17,7 +17,8 @@ from ch4grid.cube.objects import dims_of, open_planned, read_document
 from ch4grid.cube.publish import tiles
 from ch4grid.cube.repair import first_year
 from ch4grid.cube.template import year_slice
-from ch4grid.cube.verify import gas_of
+from ch4grid.cube.verify import damaged_rows, gas_of
+from ch4grid.errors import RunError
 from ch4grid.stores import sweep_partial, write_atomic, write_json
 
 
@@ -48,7 +49,20 @@ def difference(old: Path, new: Path, reason: str) -> dict[str, Any]:
     """What changed between two published stores of a product in the years that both hold.
 
     Cells are compared where both have the same grid and the same members; budgets always.
+
+    Raises:
+        RunError: An object of the older store is damaged.
     """
+    rows = [r for r in ledger.rows_of(old) if r.state == "published"]
+    hurt = damaged_rows(old, rows)
+    if hurt:
+        raise RunError(
+            f"{old.parent.name} cannot be compared with {new.parent.name}",
+            where=old / hurt[0].key,
+            expected="the object that was published",
+            found=hurt[0].what,
+            fix=f"`ch4grid repair {old}`, then run again; {new.parent.name} is in its store, not in the catalog yet",
+        )
     years = sorted(set(ledger.published_years(old)) & set(ledger.published_years(new)))
     gas = gas_of(new)
     variables = {}

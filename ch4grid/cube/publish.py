@@ -3,8 +3,7 @@
 Readers open the group's `zarr.json`, which holds the metadata of all arrays; replacing that one file is the act of
 publication. Until then a new store cannot be opened at all and a growing one shows the years it had: the objects of
 a new year lie beyond the published shape. Array metadata on disk follows just before, so that readers who bypass the
-consolidated metadata see no half year either. Objects of a year that lies before a published one would be seen as they
-are written; they wait beside the store and are moved in, which takes no computing, when all of them are there.
+consolidated metadata see no half year either.
 """
 
 import hashlib
@@ -15,20 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid import ledger
 from ch4grid.cube import staging
 from ch4grid.cube.blanking import ATTRIBUTE, blanked
-from ch4grid.cube.block import check_block
 from ch4grid.cube.creation import object_row, template_rows
 from ch4grid.cube.holding import hold
 from ch4grid.cube.layout import MONTHS
 from ch4grid.cube.metadata import write_group
 from ch4grid.cube.objects import (
     METADATA,
-    ChunkObject,
     Document,
     dims_of,
     encode,
@@ -39,6 +35,7 @@ from ch4grid.cube.recovery import settle, sweep_beside
 from ch4grid.cube.staging import Plan, Record, Slices
 from ch4grid.cube.template import ProductSpec, group_attributes, group_document, time_objects
 from ch4grid.cube.verify import Problem, damaged_rows, year_problems
+from ch4grid.cube.writing import damaged, move_in, seen, take_out
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
 from ch4grid.ledger import Row
@@ -66,6 +63,7 @@ def _clear(store: Path) -> None:
     if not folder.exists() or not (store / METADATA).exists():
         return
     done = set(ledger.published_years(store))
+    staging.keep(store, done)
     if not (folder / "plan.json").exists() or set(staging.read_plan(store).inputs) <= done:
         staging.remove(folder)
         sweep_beside(store)
@@ -92,6 +90,7 @@ def begin(store: Path, spec: ProductSpec, inputs: Mapping[int, str]) -> tuple[in
     sweep_partial(store)
     sweep_partial(staging.folder(store))
     sweep_beside(store)
+    staging.keep(store, done)
     if not pending:
         staging.remove(staging.folder(store))
         return ()
@@ -151,100 +150,6 @@ def _drop_strays(store: Path, kept: set[str]) -> None:
             raise unwritable(path.parent, error) from error
 
 
-def staged(store: Path, year: int, tile: Slices) -> Record | None:
-    """The record of a region whose objects are on disk with the recorded digests; None when it must be computed.
-
-    A region of a published year need not be computed; its record is empty, the ledger has its rows.
-    """
-    if year in ledger.published_years(store):
-        return Record(year, tile, "", (), np.empty(0))
-    record = staging.read_record(store, year, tile)
-    if record is None or record.inputs != staging.read_plan(store).fingerprint(year):
-        return None
-    return None if _damaged(store, year, record.rows) else record
-
-
-def _damaged(store: Path, year: int, rows: Sequence[Row]) -> list[Problem]:
-    """Objects of a year in work that are not as recorded, each sought where it waits or else in the store."""
-    hidden = staging.hidden(store, year)
-    waiting = [r for r in rows if (hidden / r.key).is_file()]
-    inside = [r for r in rows if not (hidden / r.key).is_file()]
-    return damaged_rows(hidden, waiting, among=rows) + damaged_rows(store, inside, among=rows)
-
-
-def _seen(store: Path, year: int) -> bool:
-    """Whether readers see the months of a year that is not published, because a later one is."""
-    return year < max(ledger.published_years(store), default=year)
-
-
-def write_block(
-    store: Path, block: xr.Dataset, budget: xr.DataArray, *, year: int, tile: Slices
-) -> Record:
-    """Write the objects of one region and year; safe in any worker, because no two regions share an object.
-
-    Args:
-        store: A store in which the year was begun.
-        block: Product variables of the region (`cell_block`).
-        budget: The region's BUDGET.
-        year: The year.
-        tile: Rows and columns of the region.
-
-    Raises:
-        RunError: The block breaks an identity, does not fill whole chunk objects, or the disk refuses.
-    """
-    plan = staging.read_plan(store)
-    problems = check_block(block, plan.spec.gas)
-    if problems:
-        raise RunError(
-            f"the block is refused: {'; '.join(problems)}",
-            where=f"{store.name}, year {year}, rows {tile[0].start}:{tile[0].stop}, "
-            f"columns {tile[1].start}:{tile[1].stop}",
-            expected="a block that keeps the identities of the product",
-            fix="This is a defect of the model or the areas; nothing of the block was written",
-        )
-    inputs = plan.fingerprint(year)
-    place = staging.hidden(store, year) if _seen(store, year) else store
-    rows: list[Row] = []
-    for name in sorted(map(str, block.data_vars)):
-        doc = read_document(store, name)
-        if "time" not in dims_of(doc):
-            continue
-        for o in encoded_region(name, doc, block[name], year - plan.spec.first_year, tile):
-            write_atomic(place / o.key, o.content)
-            rows.append(object_row(o, year=year, inputs=inputs))
-    record = Record(year, tile, inputs, tuple(rows), np.asarray(budget.values, dtype=np.float64))
-    staging.write_record(store, record)
-    return record
-
-
-def encoded_region(
-    name: str, doc: Document, values: xr.DataArray, block: int, tile: Slices
-) -> list[ChunkObject]:
-    """Objects of one variable of a region: `block` counts years from the first of the time axis.
-
-    Raises:
-        RunError: The region does not fill whole chunk objects.
-    """
-    dims: list[str] = dims_of(doc)
-    chunks: list[int] = doc["chunk_grid"]["configuration"]["chunk_shape"]
-    start = {"time": block * MONTHS, "latitude": tile[0].start, "longitude": tile[1].start}
-    array = values.transpose(*dims)
-    first = []
-    for dim, chunk, total in zip(dims, chunks, doc["shape"], strict=True):
-        begin_at, size = start.get(dim, 0), array.sizes[dim]
-        end = begin_at + size
-        limit = end if dim == "time" else total
-        if begin_at % chunk or (end % chunk and end != limit) or (dim == "time" and size != MONTHS):
-            raise RunError(
-                f"the block of {name!r} does not fill whole chunk objects along {dim}",
-                where=f"{begin_at} to {end}",
-                expected=f"multiples of {chunk}, or the end at {limit}",
-                found=size,
-            )
-        first.append(begin_at // chunk)
-    return encode(name, doc, array.values.astype(doc["data_type"]), tuple(first))
-
-
 def finish(store: Path, year: int, told: Mapping[str, Any] | None = None) -> None:
     """Publish a year whose regions are all written: sum the budget, read everything back, replace the group metadata.
 
@@ -264,17 +169,17 @@ def finish(store: Path, year: int, told: Mapping[str, Any] | None = None) -> Non
     records = _records(store, year)
     total = np.sum([r.budget for r in records], axis=0) if len(records) > 1 else records[0].budget
     rows = [r for record in records for r in record.rows]
-    if _seen(store, year):
-        _refuse(store, year, records, _damaged(store, year, rows))
-        _move_in(store, year, rows)
+    if seen(store, year):
+        _refuse(store, year, records, damaged(store, year, rows))
+        move_in(store, year, rows)
     rows += _write_budget(store, plan, year, total)
     known = ledger.rows_of(store) or template_rows(store)
     years = sorted({*ledger.published_years(store), year})
     axis = range(plan.spec.first_year, max(years) + 1)
     rows += _write_time(store, plan, axis, {r.key for r in known})
     problems = damaged_rows(store, rows) or year_problems(store, year, plan.spec.first_year)
-    if problems and _seen(store, year):
-        _take_out(store, year, records)
+    if problems and seen(store, year):
+        take_out(store, year, records)
     _refuse(store, year, records, problems)
     merged = ledger.merge(known, ledger.in_state(rows, "verified"))
     ledger.write(store, merged, root_sha256=ledger.root_digest(store))
@@ -305,26 +210,6 @@ def _records(store: Path, year: int) -> list[Record]:
             fix="Run the year again; finished regions are kept",
         )
     return [r for _, r in found if r is not None]
-
-
-def _move_in(store: Path, year: int, rows: Sequence[Row]) -> None:
-    """Move objects that wait beside the store to their places; those that a killed run moved are there already."""
-    hidden = staging.hidden(store, year)
-    try:
-        for r in rows:
-            if (hidden / r.key).is_file():
-                (store / r.key).parent.mkdir(parents=True, exist_ok=True)
-                (hidden / r.key).replace(store / r.key)
-    except OSError as error:
-        raise unwritable(store, error) from error
-
-
-def _take_out(store: Path, year: int, records: Sequence[Record]) -> None:
-    """Remove the objects of a refused year from the sight of readers."""
-    for record in records:
-        staging.forget_record(store, year, record.tile)
-        for r in record.rows:
-            (store / r.key).unlink(missing_ok=True)
 
 
 def _write_budget(store: Path, plan: Plan, year: int, total: NDArray[np.float64]) -> list[Row]:
@@ -411,12 +296,12 @@ def _published(store: Path) -> dict[str, Any]:
 
 
 def _tidy(store: Path, plan: Plan, year: int, rows: Sequence[Row]) -> None:
-    """Drop what killed workers left, the year's records, and all of staging once no planned year is left.
+    """Drop what killed workers left, keep the year's records, and drop all of staging once no planned year is left.
 
     Workers may be writing other years meanwhile, so only files of this year's objects are touched.
     """
     for key in {r.key for r in rows}:
         sweep_partial((store / key).parent, f".{Path(key).name}.*.partial")
-    staging.remove(staging.folder(store) / str(year))
+    staging.keep(store, [year])
     if set(plan.inputs) <= set(ledger.published_years(store)):
         staging.remove(staging.folder(store))

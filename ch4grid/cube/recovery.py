@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from ch4grid import ledger
-from ch4grid.cube import inputs
+from ch4grid.cube import inputs, staging
 from ch4grid.cube.metadata import copy_of, keep_copy, mend_arrays, vouched
 from ch4grid.cube.objects import METADATA
 from ch4grid.errors import RunError
@@ -44,7 +44,9 @@ def settle(store: Path) -> None:
     ]
     mend_arrays(store)
     dropped = [r for r in rows if r not in kept]
-    inputs.forget(store, {r.year for r in dropped if r.year is not None})
+    gone = {r.year for r in dropped if r.year is not None}
+    inputs.forget(store, gone)
+    staging.forget_kept(store, gone)
     ledger.write(store, settled, root_sha256=hashlib.sha256(content).hexdigest())
     _remove(store, dropped)
 

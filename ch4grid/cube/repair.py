@@ -14,10 +14,11 @@ import xarray as xr
 
 from ch4grid import ledger
 from ch4grid.cube.objects import METADATA, Document, dims_of, encode, read_document
-from ch4grid.cube.publish import encoded_region, tiles
+from ch4grid.cube.publish import tiles
 from ch4grid.cube.staging import Slices
 from ch4grid.cube.template import ProductSpec, static_objects, time_objects
 from ch4grid.cube.verify import Problem, damaged_rows, metadata_problems
+from ch4grid.cube.writing import encoded_region
 from ch4grid.errors import RunError
 from ch4grid.grid import Grid
 from ch4grid.ledger import Row

@@ -1,12 +1,13 @@
 """What a run has done so far: the plan of the years in work and one record per finished write region.
 
 Staging lies beside the store and is gone once every planned year is published. A record is written after the objects
-it names, so a region is either recorded and whole or done again.
+it names, so a region is either recorded and whole or done again. Records of published years are kept: by them a later
+version knows what it need not compute again.
 """
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from ch4grid.stores import beside, sha256_json, unwritable, write_atomic
 from ch4grid.vocabulary import GASES
 
 SUFFIX = ".staging"
+# Suffix of the folder that keeps the records of published years.
+KEPT = ".records"
 Slices = tuple[slice, slice]
 
 
@@ -46,6 +49,7 @@ class Record:
         inputs: Fingerprint of what it was computed from.
         rows: One ledger row per object.
         budget: Mass of the region's cells (member, time, ecosystem, region) [Tg].
+        source: Digest of the values that it was computed from; empty where nobody knows.
     """
 
     year: int
@@ -53,6 +57,7 @@ class Record:
     inputs: str
     rows: tuple[Row, ...]
     budget: NDArray[np.float64]
+    source: str = ""
 
 
 def cells_fingerprint(parts: Mapping[str, str], inputs: str) -> str:
@@ -167,6 +172,7 @@ def write_record(store: Path, record: Record) -> None:
         "inputs": record.inputs,
         "rows": [asdict(r) for r in record.rows],
         "budget": record.budget.tolist(),
+        "source": record.source,
     }
     _failure_path(store, record.year, record.tile).unlink(missing_ok=True)
     path = _record_path(store, record.year, record.tile)
@@ -175,7 +181,19 @@ def write_record(store: Path, record: Record) -> None:
 
 def read_record(store: Path, year: int, tile: Slices) -> Record | None:
     """The record of a region; None when it is not finished."""
-    path = _record_path(store, year, tile)
+    return _read_record(_record_path(store, year, tile), tile)
+
+
+def kept_record(store: Path, year: int, tile: Slices) -> Record | None:
+    """The record of a region of a published year; None when there is none or it cannot be read."""
+    path = beside(store, KEPT) / str(year) / _record_path(store, year, tile).name
+    try:
+        return _read_record(path, tile)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_record(path: Path, tile: Slices) -> Record | None:
     if not path.exists():
         return None
     document = json.loads(path.read_bytes())
@@ -188,6 +206,7 @@ def read_record(store: Path, year: int, tile: Slices) -> Record | None:
         inputs=document["inputs"],
         rows=tuple(Row(**r) for r in document["rows"]),
         budget=np.asarray(document["budget"], dtype=np.float64),
+        source=document["source"],
     )
 
 
@@ -199,6 +218,37 @@ def forget_record(store: Path, year: int, tile: Slices) -> None:
 def hidden(store: Path, year: int) -> Path:
     """Where the objects of a year wait that readers of the store would see, because a later year is published."""
     return folder(store) / str(year) / "objects"
+
+
+def keep(store: Path, years: Iterable[int]) -> None:
+    """Move the records of published years out of staging.
+
+    Raises:
+        RunError: The disk refuses.
+    """
+    for year in years:
+        source, target = folder(store) / str(year), beside(store, KEPT) / str(year)
+        if not source.is_dir():
+            continue
+        remove(hidden(store, year))
+        remove(target)
+        try:
+            for path in [*source.glob("*.failed"), *source.glob(".*.partial")]:
+                path.unlink()
+            target.parent.mkdir(exist_ok=True)
+            source.replace(target)
+        except OSError as error:
+            raise unwritable(target, error) from error
+
+
+def forget_kept(store: Path, years: Iterable[int]) -> None:
+    """Drop the kept records of years that are published no more.
+
+    Raises:
+        RunError: The system refuses.
+    """
+    for year in years:
+        remove(beside(store, KEPT) / str(year))
 
 
 def remove(path: Path) -> None:

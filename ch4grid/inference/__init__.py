@@ -15,6 +15,7 @@ from ch4grid.inference.region import (
     equations,
     given,
     region_of,
+    source_digest,
     tiled,
     under,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "loaded",
     "predict_region",
     "region_of",
+    "source_digest",
     "tiled",
     "under",
 ]

@@ -1,9 +1,11 @@
 """Where the inputs of a region and year lie, and what they are before and under a scenario."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import xarray as xr
 
 from ch4grid.drivers.cube import open_cube
@@ -131,6 +133,23 @@ def areas_of(region: Region) -> xr.Dataset:
     return areas.assign(
         ecosystem_fraction=apply_areas(areas["ecosystem_fraction"], region.scenario)
     )
+
+
+def source_digest(checkpoint: Checkpoint, region: Region) -> str:
+    """SHA-256 of the values that a region is predicted from: drivers with their months of memory, classes, climate.
+
+    The scenario is not in it; it is a part of the product.
+    """
+    digest = hashlib.sha256()
+    kept = [tiled(region.areas, region), tiled(region.normals, region), _spreads(region)]
+    for dataset in [given(checkpoint, region), *(k for k in kept if k is not None)]:
+        for name in sorted(map(str, dataset.variables)):
+            variable = dataset[name]
+            values = np.ascontiguousarray(variable.values)
+            digest.update(f"{name} {variable.dims} {values.shape} {values.dtype}\n".encode())
+            plain = values.dtype.kind in "OU"
+            digest.update("\n".join(map(str, values.flat)).encode() if plain else values.tobytes())
+    return digest.hexdigest()
 
 
 def count_clipped(checkpoint: Checkpoint, region: Region) -> dict[str, int]:

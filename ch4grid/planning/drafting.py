@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ch4grid import catalog, cube
@@ -22,7 +23,7 @@ from ch4grid.planning.identity import (
 )
 from ch4grid.planning.measurements import Measurement
 from ch4grid.planning.regions import Regions
-from ch4grid.planning.tasks import PREDICT, by_stage
+from ch4grid.planning.tasks import COPY, PREDICT, Task, by_stage, label
 from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace, product_store, sha256_json
 from ch4grid.vocabulary import DYNAMIC
@@ -106,14 +107,23 @@ def account(todo: Plan, meter: Meter) -> Measurement:
         meter: What was measured.
     """
     formulas = Costs(todo.shape, Rates(pairs=meter.of(PREDICT).pairs))
+    tasks = [_as_done(task, meter) for task in todo.tasks]
     return measurements.measurement(
         todo.product,
         todo.shape,
         areas_key(todo.parts),
         meter,
-        computed=by_stage([formulas.of(task) for task in todo.tasks]),
-        predicted=by_stage(todo.tasks),
+        computed=by_stage([formulas.of(task) for task in tasks]),
+        predicted=by_stage(tasks),
     )
+
+
+def _as_done(task: Task, meter: Meter) -> Task:
+    """A task under the stage that did it: a region may turn out to be copied, or to need computing after all."""
+    if task.tile is None or task.year is None or not task.owed:
+        return task
+    copied = (task.year, label(task.tile)) in meter.of(COPY).regions
+    return replace(task, stage=COPY if copied else PREDICT)
 
 
 def shape_of(recipe: Recipe, model: Path, regions: int) -> Shape:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ch4grid import ledger
@@ -12,7 +12,7 @@ from ch4grid.cube.staging import Slices
 from ch4grid.cube.version import Decision, attributes
 from ch4grid.planning import changes
 from ch4grid.planning.document import YearPlan
-from ch4grid.planning.tasks import PREDICT, Task, TaskAction, corners
+from ch4grid.planning.tasks import COPY, PREDICT, Task, TaskAction, corners
 from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace, product_store
 
@@ -67,6 +67,8 @@ class Regions:
                 yield from self._all(year.year, "skip", year.reason)
             elif begun is not None and (staging.folder(self.store) / str(year.year)).is_dir():
                 yield from self._resumed(year, previous, begun)
+            elif previous is not None and self._unchanged(year.year, previous):
+                yield from self._copied(year.year, previous)
             else:
                 yield from self._all(year.year, *self._fresh(year, previous))
 
@@ -74,12 +76,25 @@ class Regions:
         for tile in self.recipe.product_grid.tiles():
             yield _task(year, tile, action, why)
 
+    def _unchanged(self, year: int, previous: Before) -> bool:
+        """Whether the version before has the year from the same parts and files, so that its regions can be copied."""
+        same = fingerprint(self.files.get(year, {})) == previous.inputs.get(year)
+        return same and dict(previous.parts) == dict(self.parts)
+
+    def _copied(self, year: int, previous: Before) -> Iterator[Task]:
+        why = f"nothing of this year changed since {previous.told}"
+        for tile in self.recipe.product_grid.tiles():
+            yield replace(_task(year, tile, "new", why), stage=COPY)
+
     def _fresh(self, year: YearPlan, previous: Before | None) -> tuple[TaskAction, str]:
         """Of a year that no run has begun for this version."""
         if previous is None or year.year not in previous.inputs:
             return "new", year.reason
         why = self._changed(year.year, previous)
-        return "recompute", f"{why or 'nothing of this year changed'} since {previous.told}"
+        told = f"{why or 'nothing of this year changed'} since {previous.told}"
+        if dict(previous.parts) == dict(self.parts):
+            told += "; a region in which no value changed is copied"
+        return "recompute", told
 
     def _resumed(self, year: YearPlan, previous: Before | None, begun: Before) -> Iterator[Task]:
         """Of a year that an earlier run has begun."""

@@ -10,13 +10,14 @@ from typing import Any, Literal
 READ = "read drivers"
 AREAS = "make class areas"
 FIT = "fit model"
+COPY = "copy unchanged regions"
 PREDICT = "predict regions"
 PUBLISH = "publish years"
 # In the order of a run.
-STAGES = (READ, AREAS, FIT, PREDICT, PUBLISH)
+STAGES = (READ, AREAS, FIT, COPY, PREDICT, PUBLISH)
 
 # Stages whose tasks are spread over workers; others are work of the first process.
-SPREAD = (READ, FIT, PREDICT)
+SPREAD = (READ, FIT, COPY, PREDICT)
 
 # Rows from, to and columns from, to of a write region.
 Corners = tuple[int, int, int, int]

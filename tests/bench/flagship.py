@@ -1,11 +1,12 @@
 """The flagship recipe on a synthetic archive of native layout and size: time, memory and bytes of every stage.
 
-    python tests/bench/flagship.py --folder DIR [--year 2005] [--checkpoint DIR] [--archive-only] [--cluster local:2]
+    python tests/bench/flagship.py --folder DIR [--year 2005] [--years 1] [--checkpoint DIR] [--cluster local:2]
 
 Writes the archive (a year, its spin-up of two, and area maps; three years take 2.2 GB), trains a checkpoint on the same
 planet at 2 degrees unless one is given, and makes one year with the command line as a user would. Two things in the
 recipe are replaced: the model by the checkpoint, and the training period, over which climate normals are taken, by the
-years of the archive. What is there from an earlier call is used again; `--fresh` makes product and drivers anew.
+years of the archive. `--years 2` makes the year before as well; clusters and numbers of years are compared by calls with
+`--fresh`, which makes product and drivers anew. What is there from an earlier call is used again otherwise.
 
 Memory is the largest sum over the processes of a stage and the largest single process (resident set, sampled every 0.2
 s). Bytes are those that the processes asked the system to read and write, page cache included.
@@ -126,7 +127,7 @@ def write(folder: Path, resolution: float, first: int, last: int, part: str) -> 
 def archive(folder: Path, resolution: float, first: int, last: int) -> None:
     for part in PARTS:
         call = [sys.executable, __file__, "--write", part, "--folder", str(folder)]
-        call += ["--resolution", str(resolution), "--years", str(first), str(last)]
+        call += ["--resolution", str(resolution), "--span", str(first), str(last)]
         tell(f"archive {resolution:g} degrees, {part}", measured(call)[0])
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     say(f"{folder}: {size / 1e6:.0f} MB, {first} to {last}")
@@ -168,22 +169,31 @@ def trained(folder: Path, year: int, cluster: str) -> Path:
 
 
 def product(
-    folder: Path, data: Path, checkpoint: Path, year: int, cluster: str, grid: float | None
+    folder: Path,
+    data: Path,
+    checkpoint: Path,
+    years: Sequence[int],
+    cluster: str,
+    grid: float | None,
 ) -> None:
-    """Inventory, plan and run of the flagship for one year."""
-    training = yaml.safe_load(RECIPE.read_text())["training"] | {"period": [year - SPIN_UP, year]}
+    """Inventory, plan and run of the flagship for some years."""
+    period = [years[0] - SPIN_UP, years[-1]]
+    training = yaml.safe_load(RECIPE.read_text())["training"] | {"period": period}
     model = {"checkpoint": str(checkpoint.resolve())}
     changes = {"model": model, "training": training}
     changes |= {"grid": {"resolution": grid}} if grid else {}
     recipe = recipe_with(folder / "flagship.yaml", changes)
     output = folder / "products"
-    common = [str(recipe), "--year", str(year), "--data", str(data), "--output", str(output)]
+    asked = [word for year in years for word in ("--year", str(year))]
+    common = [str(recipe), *asked, "--data", str(data), "--output", str(output)]
     for command in (["inventory", *common], ["plan", *common]):
         tell(command[0], measured([*CLI, *command])[0])
     usage, told = measured([*CLI, "run", *common, "--cluster", cluster])
     tell("run", usage)
     say(told)
-    say(f"the truth in {year}: {Twin(seed=SEED, resolution=COARSE).true_total(year):.1f} Tg")
+    truth = Twin(seed=SEED, resolution=COARSE)
+    for year in years:
+        say(f"the truth in {year}: {truth.true_total(year):.1f} Tg")
     usage, told = measured([*CLI, "run", *common, "--cluster", cluster])
     tell("run again", usage)
     for name in sorted(p for p in output.iterdir() if p.is_dir()):
@@ -212,6 +222,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="archive that is there; default FOLDER/archive")
     parser.add_argument("--year", type=int, default=2005)
+    parser.add_argument("--years", type=int, default=1, help="to make, `--year` is the last")
     parser.add_argument(
         "--resolution", type=float, default=0.25, help="of the archive, not of the product"
     )
@@ -221,19 +232,20 @@ def main() -> None:
     parser.add_argument("--archive-only", action="store_true")
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--write", choices=PARTS, help=argparse.SUPPRESS)
-    parser.add_argument("--years", type=int, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--span", type=int, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.write:
-        write(given.folder, given.resolution, *given.years, given.write)
+        write(given.folder, given.resolution, *given.span, given.write)
         return
     data = given.data or given.folder / "archive"
-    archive(data, given.resolution, given.year - SPIN_UP, given.year)
+    years = range(given.year - given.years + 1, given.year + 1)
+    archive(data, given.resolution, years[0] - SPIN_UP, given.year)
     if given.archive_only:
         return
     if given.fresh:
         shutil.rmtree(given.folder / "products", ignore_errors=True)
     checkpoint = given.checkpoint or trained(given.folder, given.year, given.cluster)
-    product(given.folder, data, checkpoint, given.year, given.cluster, given.grid)
+    product(given.folder, data, checkpoint, years, given.cluster, given.grid)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Writes the archive (a year, its spin-up of two, and area maps; three years take 2.2 GB), trains a checkpoint on the same
 planet at 2 degrees unless one is given, and makes one year with the command line as a user would. Two things in the
 recipe are replaced: the model by the checkpoint, and the training period, over which climate normals are taken, by the
-years of the archive. `--years 2` makes the year before as well; clusters and numbers of years are compared by calls with
+years of the archive. `--years 2` makes the year before as well; clusters or numbers of years are compared by calls with
 `--fresh`, which makes product and drivers anew. What is there from an earlier call is used again otherwise.
 
 Memory is the largest sum over the processes of a stage and the largest single process (resident set, sampled every 0.2

@@ -58,12 +58,13 @@ def test_two_hundred_killed_runs_end_byte_identical(tmp_path):
     assert killed(tmp_path, kills=200, seed=11)["same"] == 200
 
 
-def test_nothing_but_store_ledger_and_lock_is_left(three_years):
+def test_nothing_but_the_store_and_what_lies_beside_it_is_left(three_years):
     names = {p.name for p in three_years.parent.iterdir()} - {"historical.lock"}
     assert names == {
         "historical.zarr",
         "historical.ledger.parquet",
         "historical.metadata.json",
+        "historical.records",
     }
     assert not list(three_years.parent.rglob("*.partial"))
 

@@ -17,6 +17,7 @@ from ch4grid.recipe import Recipe
 from ch4grid.stores import Workspace, product_store
 
 FINISHED = "finished by an earlier run from the same inputs"
+UNCHANGED = "a region in which no value changed is copied"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Regions:
         why = self._changed(year.year, previous)
         told = f"{why or 'nothing of this year changed'} since {previous.told}"
         if dict(previous.parts) == dict(self.parts):
-            told += "; a region in which no value changed is copied"
+            told += f"; {UNCHANGED}"
         return "recompute", told
 
     def _resumed(self, year: YearPlan, previous: Before | None, begun: Before) -> Iterator[Task]:

@@ -13,6 +13,7 @@ from ch4grid.cube import staging
 from ch4grid.drivers.cube import DriverCube
 from ch4grid.errors import RunError
 from ch4grid.planning import Plan, Task, plan
+from ch4grid.planning.regions import UNCHANGED
 from ch4grid.planning.tasks import AREAS, FIT, PREDICT, PUBLISH, READ, by_stage
 from ch4grid.stores import Workspace
 
@@ -66,7 +67,7 @@ def test_a_changed_input_is_named_as_the_reason_to_compute_again(copy: Workspace
     found = plan(recipe(), copy)
     (region,) = of(found, PREDICT)
     assert region.action == "recompute"
-    assert region.why == "input drivers-2000.nc changed since v1"
+    assert region.why == f"input drivers-2000.nc changed since v1; {UNCHANGED}"
     again = {t.name[:4] for t in of(found, READ) if t.action == "recompute"}
     assert again == {"2000"}
     assert "predict regions, again: input drivers-2000.nc changed since v1" in found.in_words()
@@ -77,7 +78,7 @@ def test_without_the_record_of_files_the_year_is_named(copy: Workspace) -> None:
     record.unlink()
     write_drivers(copy.data, 2000, warmer=1.0)
     (region,) = of(plan(recipe(), copy), PREDICT)
-    assert region.why == "inputs of 2001 changed since v1"
+    assert region.why == f"inputs of 2001 changed since v1; {UNCHANGED}"
 
 
 def test_a_changed_recipe_is_named_as_the_reason(copy: Workspace) -> None:

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Runs the test suite, setting up an environment if none is active. Further arguments go to pytest.
+# Files of tests are dealt to processes of one thread each, as workers of a run are.
 . "$(dirname -- "$0")/environment.sh"
 cd "$root"
-exec python -m pytest "$@"
+export OMP_NUM_THREADS=1
+exec python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile "$@"

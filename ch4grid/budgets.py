@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from ch4grid.errors import InputError
 from ch4grid.grid import Grid, zone_area
@@ -248,8 +249,6 @@ def interval(
     Raises:
         InputError: Fewer than two members or a level outside (0, 1).
     """
-    from scipy.stats import t
-
     m = members.sizes["member"]
     if m < 2 or not 0 < level < 1:
         raise InputError(
@@ -260,7 +259,7 @@ def interval(
         )
     mean: xr.DataArray = members.mean("member", keep_attrs=True)
     half = members.std("member", ddof=1) * (
-        float(t.ppf((1 + level) / 2, m - 1)) * np.sqrt(1 + 1 / m) * inflation
+        float(stdtrit(m - 1, (1 + level) / 2)) * np.sqrt(1 + 1 / m) * inflation
     )
     return mean - half, mean, mean + half
 

@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from ch4grid.causal import strength
 from ch4grid.causal.density import check_density
@@ -266,6 +265,8 @@ def laid_out(panel: Panel, config: Discovery) -> Laid:
 
 def normal_scores(values: Floats) -> Floats:
     """Anomalies (site, time, variable) with each variable's pooled distribution mapped to the normal one, NaN kept."""
+    from scipy.stats import rankdata  # slow to import
+
     scores = np.full(values.shape, np.nan)
     for variable in range(values.shape[-1]):
         column = values[..., variable]

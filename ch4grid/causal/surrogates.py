@@ -12,7 +12,6 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from ch4grid.causal.anomalies import DAYS_PER_YEAR, design_matrix, floats
 from ch4grid.errors import InputError
@@ -93,6 +92,8 @@ def phase_randomised(
     Gaps are filled by an autoregressive run between their ends, with the lag-one memory of the measured steps, and
     taken out again, so that they stay in place and hardly change the spectrum; the measured values are dealt by rank.
     """
+    from scipy.stats import rankdata  # slow to import
+
     ok = np.isfinite(values)
     left = values[ok] - cycle
     scores = np.full(len(values), np.nan)

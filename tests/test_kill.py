@@ -1,5 +1,6 @@
 """The real command, killed whole or a worker of it at random moments and run again, ends where an unkilled one does."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,14 @@ pytestmark = [
     ("years", "count"), [(FIRST, 10), (SECOND, 20)], ids=["new product", "second year"]
 )
 def test_a_killed_run_ends_with_the_bytes_of_an_unkilled_one(
-    years: tuple[str, ...], count: int, tmp_path: Path
+    years: tuple[str, ...],
+    count: int,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     told, differing = kills(tmp_path, years, count)
+    record_property(
+        "counted", f"runs killed: {dict(told)}, other bytes afterwards: {len(differing)}"
+    )
     assert differing == {}
     assert sum(told.values()) == count

@@ -46,16 +46,23 @@ def killed(folder: Path, kills: int, seed: int) -> dict:
     return json.loads(done.stdout) | {"stderr": done.stderr}
 
 
-def test_a_run_killed_anywhere_ends_byte_identical_after_a_rerun(tmp_path):
-    told = killed(tmp_path, kills=20, seed=7)
-    assert told["same"] == told["kills"] == 20
+def test_a_run_killed_anywhere_ends_byte_identical_after_a_rerun(tmp_path, record_property):
+    told = killed(tmp_path, kills=100, seed=7)
+    record_property(
+        "counted", f"writers killed: {told['kills']}, same bytes after a rerun: {told['same']}"
+    )
+    assert told["same"] == told["kills"] == 100
     assert told["whole"] == 24, told["stderr"]
     assert told["watched"] == [0, 0], told["stderr"]
 
 
 @pytest.mark.slow
-def test_two_hundred_killed_runs_end_byte_identical(tmp_path):
-    assert killed(tmp_path, kills=200, seed=11)["same"] == 200
+def test_two_hundred_killed_runs_end_byte_identical(tmp_path, record_property):
+    told = killed(tmp_path, kills=200, seed=11)
+    record_property(
+        "counted", f"writers killed: {told['kills']}, same bytes after a rerun: {told['same']}"
+    )
+    assert told["same"] == 200
 
 
 def test_nothing_but_the_store_and_what_lies_beside_it_is_left(three_years):

@@ -52,7 +52,7 @@ def test_a_run_killed_anywhere_ends_byte_identical_after_a_rerun(tmp_path, recor
         "counted", f"writers killed: {told['kills']}, same bytes after a rerun: {told['same']}"
     )
     assert told["same"] == told["kills"] == 100
-    assert told["whole"] == 24, told["stderr"]
+    assert told["whole"] == 120, told["stderr"]
     assert told["watched"] == [0, 0], told["stderr"]
 
 

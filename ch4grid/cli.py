@@ -14,7 +14,14 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from ch4grid import __version__, budget_command, making, mirror_command, store_commands
+from ch4grid import (
+    __version__,
+    budget_command,
+    export_command,
+    making,
+    mirror_command,
+    store_commands,
+)
 from ch4grid.arguments import (
     AsJson,
     CatalogDir,
@@ -48,6 +55,7 @@ catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_
 app.add_typer(catalog_app, name="catalog")
 app.command("budget")(budget_command.budget)
 store_commands.join(app)
+app.command("export")(export_command.export)
 app.command("mirror")(mirror_command.mirror)
 
 

@@ -29,14 +29,16 @@ CONTRACT = Contract(
     files="PRODUCT_VERSION_SCENARIO_YYYY.nc, one a year.",
     variables="GAS_flux, GAS_flux_standard_error, dissimilarity_index float32 and quality_flag int8 (time, latitude, "
     "longitude); GAS_flux_quantile (quantile, time, latitude, longitude) float32; GAS_flux_density and "
-    "ecosystem_fraction (ecosystem, time, latitude, longitude) float32; GAS_budget (member, time, ecosystem, region) "
-    "float64; cell_area float64, land_fraction; bounds of time, latitude, longitude; crs; ecosystem_name, region_name.",
-    units="kg m-2 s-1 of the gas; GAS_flux per area of the cell, GAS_flux_density per area of the class; Tg per month.",
+    "ecosystem_fraction (ecosystem, time, latitude, longitude) float32; GAS_budget (member, ecosystem, "
+    "region, time) float64; cell_area float64, land_fraction; bounds of time, latitude, longitude; crs; "
+    "ecosystem_name, region_name.",
+    units="kg m-2 s-1 of the gas; GAS_flux per area of the cell, GAS_flux_density per area of the class; Tg per "
+    "month.",
     time="int32 `days since 1970-01-01`, first days of the months, with time_bnds; no dimension is unlimited.",
     grid="That of the product: latitude ascending, longitude from -180, centres, exact WGS84 areas in cell_area.",
     missing="_FillValue NaN; quality_flag says why.",
-    law="All values are the product's bit for bit; sum over cells of GAS_flux x cell_area x seconds of the month is "
-    "GAS_budget to 1e-6 of the gross flux.",
+    law="All values are the product's bit for bit; sum over cells of GAS_flux x cell_area x seconds of the month "
+    "is GAS_budget to 1e-6 of the gross flux.",
     consumer="Opens it: xr.open_dataset(file), or xr.open_mfdataset of several years.",
     checked="By compliance-checker, tests cf:1.11 and acdd:1.3.",
 )
@@ -89,6 +91,7 @@ def _coordinates(source: Source, year: int) -> dict[str, Variable]:
         "long_name": "first day of the month",
         "axis": "T",
         "bounds": "time_bnds",
+        "units_metadata": "leap_seconds: none",
     }
     found = {
         "time": Variable(("time",), "i4", whole(edges[:, 0]), time),
@@ -123,8 +126,9 @@ def _fields(source: Source, year: int) -> dict[str, Variable]:
     area = _plain(ds["cell_area"].attrs) | {"grid_mapping": "crs"}
     found["cell_area"] = Variable(CELL[1:], "f8", whole(ds["cell_area"].values), _uncircular(area))
     attrs = _plain(table.attrs) | {"coordinates": "ecosystem_name region_name"}
-    dims = ("member", "time", "ecosystem", "region")
-    found[f"{name}_budget"] = Variable(dims, "f8", whole(table.values), attrs, NAN)
+    # CF wants time to the right of what is no place
+    dims = ("member", "ecosystem", "region", "time")
+    found[f"{name}_budget"] = Variable(dims, "f8", whole(table.transpose(*dims).values), attrs, NAN)
     return found
 
 

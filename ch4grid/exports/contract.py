@@ -1,4 +1,4 @@
-"""The written contract of an export: what its files are called, what is in them, and what their consumer does with it."""
+"""The written contract of an export: names of its files, what is in them, and what their consumer does with it."""
 
 from dataclasses import asdict, dataclass
 

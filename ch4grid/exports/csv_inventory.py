@@ -43,15 +43,15 @@ COLUMNS: dict[str, tuple[str, str]] = {
 
 CONTRACT = Contract(
     purpose="Inventory agencies and who compares with national or regional reports.",
-    files="PRODUCT_VERSION_SCENARIO_inventory[_CHOICE]_YYYY-YYYY_monthly.csv and ..._annual.csv, and beside each a "
+    files="PRODUCT_VERSION_SCENARIO_inventory[_CHOICE]_YYYY-YYYY_monthly.csv and ..._annual.csv, beside each a "
     "-metadata.json (CSV on the Web) with the meaning of every column and the provenance.",
     variables=f"columns {', '.join(COLUMNS)}; UTF-8, header, comma, full precision (17 digits).",
     units="Tg of the gas per month or per year, true lengths of months.",
     time="year and month as integers.",
-    grid="Regions of the product's table: globe, latitude bands, and what its recipe names (`regions`, e.g. countries).",
+    grid="Regions of the product's table: globe, latitude bands, and those of its recipe, such as countries.",
     missing="No row.",
-    law="The rows of all classes of the globe are the product's budget; the mean of a month equals the sum over cells of "
-    "its flux to 1e-6 of the gross flux; classes add up to all. Intervals do not add up: members are summed first.",
+    law="The rows of all classes of the globe are the product's budget; the mean of a month equals the sum over cells "
+    "of its flux to 1e-6 of the gross flux; classes add up to all. Intervals do not add up: members are summed first.",
     consumer="Reads it with pandas, R or a spreadsheet; compares rice-paddy with 3.C.7 and leaves natural sources out.",
     checked="By pandas.",
 )

@@ -23,17 +23,17 @@ CONTRACT = Contract(
     purpose="GEOS-Chem Classic, GCHP and any other model that reads emissions through HEMCO.",
     files="PRODUCT_VERSION_SCENARIO_geoschem[_CHOICE]_YYYY.nc, one a year, and ..._HEMCO_Config.rc, the lines that "
     "read them.",
-    variables="emi_ch4 (time, lat, lon) float32, the sum of the classes; emi_ch4_CLASS (time, lat, lon) float32, one of "
-    "each class, hyphens as underscores; AREA (lat, lon) float64. Use the sum or the classes, not both.",
+    variables="emi_ch4 (time, lat, lon) float32, the sum of the classes; emi_ch4_CLASS (time, lat, lon) float32, one of"
+    " each class, hyphens as underscores; AREA (lat, lon) float64. Use the sum or the classes, not both.",
     units="kg/m2/s of CH4 (not of C) per area of the grid cell, positive upward; AREA in m2.",
-    time="float64 `hours since YYYY-01-01 00:00:00`, standard calendar, first days of the months, so the first is 0; no "
-    "dimension is unlimited.",
-    grid="That of the product: lat ascending from -90, lon ascending from -180, centres. AREA is exact on WGS84; HEMCO "
-    "multiplies with areas on a sphere, which changes a global total by up to 0.3 % and a cell by up to 0.7 %; "
-    "`--for imi` conserves the mass of every cell on that sphere.",
+    time="float64 `hours since YYYY-01-01 00:00:00`, standard calendar, first days of the months, so the first is "
+    "0; no dimension is unlimited.",
+    grid="That of the product: lat ascending from -90, lon ascending from -180, centres. AREA is exact on WGS84; "
+    "HEMCO multiplies with areas on a sphere, which makes a cell's mass 0.45 % larger at the equator and 0.9 "
+    "% smaller at the poles; `--for imi` conserves the mass of every cell on that sphere.",
     missing="0: there is no _FillValue and no NaN, which HEMCO would carry into the model.",
-    law="Sum over cells of emi_ch4 x AREA x seconds of the month is the product's budget of the classes to 1e-6 of the "
-    "gross flux; emi_ch4 of all classes is the product's flux bit for bit.",
+    law="Sum over cells of emi_ch4 x AREA x seconds of the month is the product's budget of the classes to 1e-6 "
+    "of the gross flux; emi_ch4 of all classes is the product's flux bit for bit.",
     consumer="Copies the files below $ROOT/CH4GRID, pastes the lines into the base emissions of HEMCO_Config.rc, sets "
     "`Negative values: 2`, and switches off the inventories of the same sectors.",
     checked="By an own check of COARDS, after gcpy's, on every file; not by a run of HEMCO.",

@@ -19,14 +19,14 @@ class Entry:
     Args:
         name: Its name after `CH4GRID_`.
         variable: Variable of the files.
-        category: Category of emissions.
+        category: Category of emissions; None where no line can be given.
         active: Whether it is read; otherwise it is a comment.
         note: Why.
     """
 
     name: str
     variable: str
-    category: int
+    category: int | None
     active: bool
     note: str
 
@@ -37,9 +37,9 @@ def entry_of(ecosystem: str, variable: str) -> Entry:
     return Entry(
         name=ecosystem.replace("-", "_").upper(),
         variable=variable,
-        category=sector.hemco or 1,
+        category=sector.hemco,
         active=sector.hemco_name == "wetlands",
-        note=f"{sector.hemco_name or 'no category of its own'}; {sector.note}",
+        note=f"{sector.hemco_name or 'no category of its own'}; {sector.place}",
     )
 
 
@@ -66,16 +66,17 @@ def config(request: Request, pattern: str, entries: Sequence[Entry], notes: Sequ
         "#",
         "# Put the files below $ROOT/CH4GRID and these lines into the base emissions of HEMCO_Config.rc.",
         "# Setting needed where a class takes up methane: `Negative values: 2`.",
-        "# A line with # in front would count twice what other inventories hold, or has no category of its own.",
+        "# A field takes the place of those of lower hierarchy in its category. Lines with # in front do so where",
+        "# inventories are kept by default; remove the # to use them.",
         "#",
         "# ExtNr Name sourceFile sourceVar sourceTime C/R/E SrcDim SrcUnit Species ScalIDs Cat Hier",
         "(((CH4GRID",
     ]
     period = f"{request.years[0]}-{request.years[-1]}/1-12/1/0"
     for e in entries:
-        line = (
-            f"0 CH4GRID_{e.name} $ROOT/CH4GRID/{pattern} {e.variable} {period} C xy {UNITS} CH4 - "
-            f"{e.category} {HIERARCHY}"
-        )
-        lines += [f"# {e.name}: {e.note}", line if e.active else f"#{line}"]
+        lines.append(f"# {e.name}: {e.note}")
+        if e.category is not None:
+            source = f"$ROOT/CH4GRID/{pattern} {e.variable} {period} C xy {UNITS} CH4 -"
+            line = f"0 CH4GRID_{e.name} {source} {e.category} {HIERARCHY}"
+            lines.append(line if e.active else f"#{line}")
     return "\n".join([*lines, ")))CH4GRID", ""]).encode()

@@ -6,7 +6,6 @@ Contract: see `CONTRACT`, which `ch4grid export --for icos --describe` prints.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-
 from ch4grid.exports import provenance
 from ch4grid.exports.closure import departure
 from ch4grid.exports.contract import Contract
@@ -22,15 +21,16 @@ CONVENTIONS = "CF-1.11, ACDD-1.3"
 
 CONTRACT = Contract(
     purpose="The ICOS Carbon Portal and who works with its gridded fluxes, such as X-BASE of FLUXCOM-X.",
-    files="GAS[-CHOICE]_YYYY_RRR_monthly.nc, one a year, RRR hundredths of a degree, as X-BASE (NEE_2001_050_monthly.nc).",
-    variables="GAS (time, lat, lon) float32, named CH4 for methane; GAS_standard_error (time, lat, lon) float32, left out "
-    "for a member; land_fraction float32 and cell_area float64 (lat, lon); time_bnds, lat_bnds, lon_bnds.",
+    files="GAS[-CHOICE]_YYYY_RRR_monthly.nc, one a year, RRR hundredths of a degree, as X-BASE "
+    "(NEE_2001_050_monthly.nc).",
+    variables="GAS (time, lat, lon) float32, named CH4 for methane; GAS_standard_error (time, lat, lon) float32, left "
+    "out for a member; land_fraction float32 and cell_area float64 (lat, lon); time_bnds, lat_bnds, lon_bnds.",
     units="kg m-2 s-1 of the gas (X-BASE has gC m-2 d-1), per area of the grid cell, positive upward.",
     time="int32 `days since 1970-01-01`, first days of the months, with time_bnds; no dimension is unlimited.",
     grid="That of the product: lat ascending, lon from -180, centres; cell_area exact on WGS84.",
     missing="_FillValue NaN.",
-    law="Sum over cells of GAS x cell_area x seconds of the month is the product's budget of the classes to 1e-6 of the "
-    "gross flux; GAS of all classes is the product's flux bit for bit.",
+    law="Sum over cells of GAS x cell_area x seconds of the month is the product's budget of the classes to 1e-6 "
+    "of the gross flux; GAS of all classes is the product's flux bit for bit.",
     consumer="Previews and subsets it by variable; multiplies by cell_area, not by land_fraction, for totals.",
     checked="By compliance-checker, test cf:1.11, and by xarray; not by an upload to the Carbon Portal.",
 )
@@ -84,6 +84,7 @@ def _coordinates(source: Source, year: int) -> dict[str, Variable]:
         "units": "days since 1970-01-01",
         "calendar": "proleptic_gregorian",
         "axis": "T",
+        "units_metadata": "leap_seconds: none",
         "bounds": "time_bnds",
     }
     found = {

@@ -33,22 +33,25 @@ ROWS = 60
 
 CONTRACT = Contract(
     purpose="The Integrated Methane Inversion (IMI 2), which makes its prior with HEMCO standalone.",
-    files="PRODUCT_VERSION_SCENARIO_imi_GRID[_CHOICE]_YYYY.nc, one a year, and ..._HEMCO_Config.rc, the line that reads "
-    "them; the layout is that of the IMI's wetland fields (LPJ_MERRA2_$YYYY_0.5x0.5.nc, variable emis_ch4).",
+    files="PRODUCT_VERSION_SCENARIO_imi_GRID[_CHOICE]_YYYY.nc, one a year, and ..._HEMCO_Config.rc, the line that "
+    "reads them; the layout is that of the IMI's wetland fields (LPJ_MERRA2_$YYYY_0.5x0.5.nc, variable "
+    "emis_ch4).",
     variables="emis_ch4 (time, lat, lon) float32, the sum of the classes, by default the wetland ones (category 10); "
     "emis_ch4_standard_deviation (time, lat, lon) float32, left out for a member; AREA (lat, lon) float64.",
     units="kg/m2/s of CH4 per area of the grid cell, positive upward; AREA in m2.",
     time="float64 `hours since YYYY-01-01 00:00:00`, standard calendar, first days of the months; no dimension is "
     "unlimited.",
-    grid="--grid 0.25x0.3125, 0.5x0.625, 2x2.5 or 4x5 (default 2x2.5) of GEOS-Chem, half cells at the poles, lon from "
-    "-180; conservative, and each cell keeps its mass on GEOS-Chem's sphere (radius 6371.0072 km), on which AREA is.",
+    grid="--grid 0.25x0.3125, 0.5x0.625, 2x2.5 or 4x5 (default 2x2.5) of GEOS-Chem, half cells at the poles, lon "
+    "from -180; conservative, and each cell keeps its mass on GEOS-Chem's sphere (radius 6371.0072 km), on "
+    "which AREA is.",
     missing="0, no _FillValue and no NaN.",
-    law="Sum over cells of emis_ch4 x AREA x seconds of the month is the product's budget of the classes to 1e-6 of the "
-    "gross flux.",
+    law="Sum over cells of emis_ch4 x AREA x seconds of the month is the product's budget of the classes to 1e-6 "
+    "of the gross flux.",
     consumer="Adds the line to the HEMCO_Config.rc of its template run directory, switches off JPL_WETCHARTS and "
-    "LPJ_MERRA2, and takes prior errors from the standard deviation: relative to the prior it is what the IMI's "
-    "PriorError is for every element of the state.",
-    checked="Against the IMI's own HEMCO_Config.rc (wetland section) and by the check of COARDS; not by a run of the IMI.",
+    "LPJ_MERRA2, and takes prior errors from the standard deviation: relative to the prior it is what the "
+    "IMI's PriorError is for every element of the state.",
+    checked="Against the IMI's own HEMCO_Config.rc (wetland section) and by the check of COARDS; not by a run of the "
+    "IMI.",
 )
 
 
@@ -104,53 +107,72 @@ def _maker(source: Source, request: Request, year: int) -> Callable[[Path], floa
     return make
 
 
-def _emission(source: Source, request: Request, year: int, weights: Separable) -> Variable:
-    grid = GRIDS[request.grid]
+def regridded(fields: Float, weights: Separable, grid: ModelGrid) -> Float:
+    """Flux on a grid of GEOS-Chem (month, lat, lon) whose mass in every cell is that of the fields.
 
+    Args:
+        fields: Flux on the grid of the product (month, latitude, longitude), without missing values.
+        weights: Conservative weights on WGS84.
+        grid: The grid of GEOS-Chem, whose areas are those of a sphere.
+    """
+    # float64, so that the only rounding is that of the file
+    means, _ = separable_means(fields.astype(np.float64), weights)
+    return np.asarray(means * grid.flattening)
+
+
+def deviation(
+    members: Float, excess: Float, rows: csr_array, columns: csr_array
+) -> NDArray[np.float64]:
+    """Standard deviation of a regridded flux (month, lat, lon).
+
+    Members are regridded one by one and their spread is taken of the results, so that errors that cells share do not
+    cancel. What the standard error of a cell has beyond the spread of its members is its own and is added with squared
+    weights.
+
+    Args:
+        members: Flux by member (member, month, latitude, longitude).
+        excess: Variance that a cell has beyond the spread of its members (month, latitude, longitude).
+        rows: Weights (lat, latitude).
+        columns: Weights (lon, longitude).
+    """
+    between = np.stack([_both(rows, m, columns) for m in members]).var(axis=0, ddof=1)
+    return np.asarray(np.sqrt(between + _both(rows.power(2), excess, columns.power(2))))
+
+
+def _emission(source: Source, request: Request, year: int, weights: Separable) -> Variable:
     def parts() -> Iterator[Part]:
         stacked = [source.flux(year, request, rows) for rows in source.stripes()]
         flux = np.nan_to_num(np.concatenate(stacked, axis=1), nan=0.0)
         for month in range(flux.shape[0]):
-            # float64, so that the only rounding is that of the file
-            means, _ = separable_means(flux[month : month + 1].astype(np.float64), weights)
-            yield month, means[0] * grid.flattening
+            yield month, regridded(flux[month : month + 1], weights, GRIDS[request.grid])[0]
 
     long_name = f"upward flux of {source.gas.long_name} per area of the grid cell"
     return Variable(coards.DIMS, "f4", parts, {"long_name": long_name, "units": coards.UNITS})
 
 
 def _error(source: Source, request: Request, year: int, weights: Separable) -> Variable:
-    """Standard deviation of the regridded flux.
-
-    Members are regridded one by one and their spread is taken of the results, so that errors that cells share do not
-    cancel. What the standard error of a cell has beyond the spread of its members is its own and is added with squared
-    weights.
-    """
     grid = GRIDS[request.grid]
     matrix, columns = weights.rows.matrix, weights.columns.matrix
 
     def parts() -> Iterator[Part]:
         for first in range(0, grid.latitude.size, ROWS):
             rows = slice(first, min(first + ROWS, grid.latitude.size))
-            block = matrix[rows]
-            there = np.unique(block.indices)
+            there = np.unique(matrix[rows].indices)
             near = slice(int(there[0]), int(there[-1]) + 1)
             members, excess = _spreads(source, request, year, near)
-            tall = block[:, near]
-            between = np.stack([_both(tall, m, columns) for m in members]).var(axis=0, ddof=1)
-            own = _both(tall.power(2), excess, columns.power(2))
-            yield (slice(None), rows), np.sqrt(between + own) * grid.flattening[rows]
+            found = deviation(members, excess, matrix[rows][:, near], columns)
+            yield (slice(None), rows), found * grid.flattening[rows]
 
+    comment = (
+        "spread of the members regridded one by one, and what the standard error of a cell has beyond it, independent "
+        "from cell to cell"
+    )
+    if request.ecosystems != source.ecosystems:
+        comment += "; both times the share of the classes in the gross flux of the cell"
     attrs = {
         "long_name": f"standard deviation of the flux of {source.gas.long_name} per area of the grid cell",
         "units": coards.UNITS,
-        "comment": "spread of the members regridded one by one, and what the standard error of a cell has beyond it, "
-        "independent from cell to cell"
-        + (
-            "; both times the share of the classes in the gross flux of the cell"
-            if request.ecosystems != source.ecosystems
-            else ""
-        ),
+        "comment": comment,
     }
     return Variable(coards.DIMS, "f4", parts, attrs)
 

@@ -26,12 +26,13 @@ CONTRACT = Contract(
     files="SPECIES-SOURCE_GLOBAL_YYYY.nc, one a year; SOURCE is PRODUCT-VERSION-SCENARIO[-CHOICE].",
     variables="flux (time, lat, lon) float32, and nothing else that has values.",
     units="mol/m2/s, per area of the grid cell, positive upward; molar mass 16.0425 g mol-1 for methane.",
-    time="int32 `days since 1970-01-01`, first days of the months, the period in the attribute `period`; no dimension is "
-    "unlimited.",
-    grid="That of the product: lat ascending, lon from -180, centres. OpenGHG lays it on the domain of a footprint itself.",
+    time="int32 `days since 1970-01-01`, first days of the months, the period in the attribute `period`; no "
+    "dimension is unlimited.",
+    grid="That of the product: lat ascending, lon from -180, centres. OpenGHG lays it on the domain of a footprint"
+    " itself.",
     missing="0, so that the sum over a footprint is not lost to ocean cells.",
-    law="Sum over cells of flux x molar mass x WGS84 area x seconds of the month is the product's budget of the classes "
-    "to 1e-6 of the gross flux; times molar mass, a flux is the product's to 1.2e-7.",
+    law="Sum over cells of flux x molar mass x WGS84 area x seconds of the month is the product's budget of the "
+    "classes to 1e-6 of the gross flux; times molar mass, a flux is the product's to 1.2e-7.",
     consumer="standardise_flux(filepath=FILE, species='ch4', source=SOURCE, domain='GLOBAL', store=STORE).",
     checked="By OpenGHG's own Flux.validate_data, parse_openghg and standardise_flux (0.19).",
 )
@@ -104,6 +105,7 @@ def _coordinates(source: Source, year: int) -> dict[str, Variable]:
         "units": "days since 1970-01-01",
         "calendar": "proleptic_gregorian",
         "axis": "T",
+        "units_metadata": "leap_seconds: none",
     }
     found = {"time": Variable(("time",), "i4", whole(days(year)[:, 0]), time)}
     for short, name in (("lat", "latitude"), ("lon", "longitude")):

@@ -58,7 +58,9 @@ def attributes(
 def citation(source: Source) -> str:
     """How to cite the product: as its catalog has it."""
     of = source.ds.attrs
-    return f"ch4grid {of.get('ch4grid_version', __version__)}: {of['title']}, version {str(of['product_version']).removeprefix('v')}."
+    made = of.get("ch4grid_version", __version__)
+    version = str(of["product_version"]).removeprefix("v")
+    return f"ch4grid {made}: {of['title']}, version {version}."
 
 
 def coverage(years: Sequence[int], grid: str) -> dict[str, str | float]:
@@ -74,6 +76,8 @@ def coverage(years: Sequence[int], grid: str) -> dict[str, str | float]:
         "geospatial_lon_min": -180.0,
         "geospatial_lon_max": 180.0,
         "geospatial_lon_units": "degrees_east",
+        "geospatial_bounds": "POLYGON ((-90 -180, 90 -180, 90 180, -90 180, -90 -180))",
+        "geospatial_bounds_crs": "EPSG:4326",
         "geospatial_lat_resolution": grid,
         "geospatial_lon_resolution": grid,
     }

@@ -1,4 +1,4 @@
-"""What an export is asked for: years, classes, a member, a grid; checked against the product before any file is made."""
+"""What an export is asked for: years, classes, a member, a grid, checked before any file is made."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence

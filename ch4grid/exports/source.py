@@ -154,24 +154,23 @@ class Source:
         """Share of some classes in the sum of absolute contributions (month, latitude, longitude) [1]."""
         if tuple(ecosystems) == self.ecosystems:
             return 1.0
-        chosen, whole = 0.0, 0.0
-        for name, part in zip(
-            self.ecosystems, self.parts(year, self.ecosystems, rows), strict=True
-        ):
+        shape = self.read(self.gas.flux, year, rows).shape
+        chosen, whole = np.zeros(shape), np.zeros(shape)
+        parts = self.parts(year, self.ecosystems, rows)
+        for name, part in zip(self.ecosystems, parts, strict=True):
             size = np.abs(part)
-            whole = whole + size
-            chosen = chosen + size if name in ecosystems else chosen
+            whole += size
+            if name in ecosystems:
+                chosen += size
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(np.asarray(whole) > 0, chosen / np.asarray(whole), 0.0)
+            return np.where(whole > 0, chosen / whole, 0.0)
 
     def budget(self, year: int, request: Request) -> Float:
         """Mass of a month by the product's own table (month) [kg]: the globe, the classes and member of the request."""
         table = self.ds[f"{self.gas.name}_budget"].isel(time=self.months(year))
         table = table.sel(region=account.GLOBE, ecosystem=list(request.ecosystems))
-        if request.member is None:
-            table = table.mean("member")
-        else:
-            table = table.sel(member=request.member)
+        one = request.member
+        table = table.mean("member") if one is None else table.sel(member=one)
         return np.asarray(table.sum("ecosystem").values, np.float64) * KG_PER_TG
 
 

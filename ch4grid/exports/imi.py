@@ -5,6 +5,7 @@ Contract: see `CONTRACT`, which `ch4grid export --for imi --describe` prints.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def _maker(source: Source, request: Request, year: int) -> Callable[[Path], floa
     return make
 
 
-def regridded(fields: Float, weights: Separable, grid: ModelGrid) -> Float:
+def regridded(fields: NDArray[np.floating[Any]], weights: Separable, grid: ModelGrid) -> Float:
     """Flux on a grid of GEOS-Chem (month, lat, lon) whose mass in every cell is that of the fields.
 
     Args:

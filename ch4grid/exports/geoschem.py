@@ -36,7 +36,7 @@ CONTRACT = Contract(
     "of the gross flux; emi_ch4 of all classes is the product's flux bit for bit.",
     consumer="Copies the files below $ROOT/CH4GRID, pastes the lines into the base emissions of HEMCO_Config.rc, sets "
     "`Negative values: 2`, and switches off the inventories of the same sectors.",
-    checked="By an own check of COARDS, after gcpy's, on every file; not by a run of HEMCO.",
+    checked="By an own check of COARDS on every file, and by gcpy 1.8 (format_hemco_data); not by a run of HEMCO.",
 )
 
 

@@ -51,8 +51,8 @@ CONTRACT = Contract(
     consumer="Adds the line to the HEMCO_Config.rc of its template run directory, switches off JPL_WETCHARTS and "
     "LPJ_MERRA2, and takes prior errors from the standard deviation: relative to the prior it is what the "
     "IMI's PriorError is for every element of the state.",
-    checked="Against the IMI's own HEMCO_Config.rc (wetland section) and by the check of COARDS; not by a run of the "
-    "IMI.",
+    checked="Against the wetland section of the IMI's own HEMCO_Config.rc, by the check of COARDS and by gcpy 1.8; not "
+    "by a run of the IMI.",
 )
 
 

@@ -62,6 +62,12 @@ def source(seed: int, resolution: float, year: int = 2004) -> Source:
     return Source(ds, "cells.zarr", ())
 
 
+def of_gas(source: Source, gas: str) -> Source:
+    """The same product as that of another gas."""
+    names = {n: str(n).replace("ch4_", f"{gas}_") for n in source.ds.data_vars}
+    return Source(source.ds.rename(names), source.store, source.rows)
+
+
 def request(source: Source, *ecosystems: str, **changes) -> Request:
     """A request of all years and, unless named, all classes."""
     known = {"ecosystems": ecosystems or source.ecosystems, "selected": bool(ecosystems)}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
+import planted_cells as cells
 import pytest
 import xarray as xr
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import ch4grid
-from ch4grid import cli
+from ch4grid import cli, exports
 from ch4grid.errors import InputError, RecipeError
 from ch4grid.exports import EXPORTS, years_of
 
@@ -63,6 +64,16 @@ def test_what_does_not_exist_is_refused_with_the_choices(store, tmp_path, consum
     with pytest.raises(RecipeError, match=words):
         ch4grid.export(store, consumer, output=tmp_path / "out", **asked)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("consumer", ["geoschem", "imi"])
+def test_a_gas_that_the_consumer_does_not_model_is_refused(consumer, monkeypatch):
+    source = cells.of_gas(cells.source(1, 30.0), "n2o")
+    monkeypatch.setattr(exports, "source_of", lambda ds, store: source)
+    with pytest.raises(
+        RecipeError, match=rf"{consumer} is for other gases\. Expected ch4\. Found n2o"
+    ):
+        exports.export(source.ds, "x.zarr", consumer)
 
 
 def test_a_member_is_exported_as_it_is_stored(store, tmp_path):

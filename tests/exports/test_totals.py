@@ -173,6 +173,17 @@ def test_moles_times_molar_mass_are_the_flux_of_the_product(tmp_path):
     np.testing.assert_allclose(back, flux, rtol=1.2e-7, atol=0)
 
 
+@pytest.mark.parametrize(("name", "kg"), [("icos", 1.0), ("openghg", 0.0440095)])
+def test_another_gas_has_its_own_name_and_molar_mass(name, kg, tmp_path):
+    source = cells.of_gas(cells.source(4, 30.0), "co2")
+    path = made(name, source, cells.request(source), tmp_path)
+    variable = "CO2" if name == "icos" else "flux"
+    found = cells.masses(path, variable, source.grid.cell_area, kg)
+    expected = source.ds["co2_budget"].mean("member").sum(("ecosystem", "region")).values
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+    assert path.name.lower().startswith("co2")
+
+
 @settings(max_examples=25)
 @given(st.floats(2e-6, 1.0), st.sampled_from([-1, 1]), st.integers(0, 11))
 def test_a_total_that_departs_by_more_than_the_contract_is_refused(share, sign, month):

@@ -16,9 +16,10 @@ import pandas as pd
 import xarray as xr
 
 from ch4grid import __version__, budgets, catalog, cube, ledger, pages
+from ch4grid.graph import CausalGraph
 from ch4grid.recipe import Recipe
 from ch4grid.scenarios import STRUCTURAL, followers, response_in_words
-from ch4grid.stores import Workspace, write_atomic, write_json
+from ch4grid.stores import Workspace, sha256_json, write_atomic, write_json
 
 if TYPE_CHECKING:
     from ch4grid.models import Checkpoint
@@ -317,11 +318,28 @@ def _page(
             "inputs": ", ".join(record.inputs) or "files named in the recipe",
             "software": ", ".join(f"{k} {v}" for k, v in record.software.items()),
         },
+        causes=_causes(product),
+        sources=_sources(store),
         citation=record.citation,
         licence=record.licence,
         limits=limits(recipe, product),
         level=LEVEL,
     )
+
+
+def _causes(product: xr.Dataset) -> CausalGraph | None:
+    """The causal graph that a store carries; None where it carries an empty one."""
+    text = str(product.attrs.get("ch4grid_graph", "{}"))
+    return CausalGraph.from_json(text) if json.loads(text) else None
+
+
+def _sources(store: Path) -> dict[int, str]:
+    """Digest of all objects of a year, by year."""
+    objects: dict[int, list[tuple[str, str]]] = {}
+    for row in ledger.rows_of(store):
+        if row.year is not None:
+            objects.setdefault(row.year, []).append((row.key, row.sha256))
+    return {year: sha256_json(sorted(found)) for year, found in objects.items()}
 
 
 def left_out(store: Path) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """The page of a product: maps, budgets, seasonal cycle, skill, provenance and how to open it, in one HTML file.
 
-The file needs nothing from outside itself and no script, so it reads the same from a disk, a mail or a server. What it
-shows is computed from its inputs alone: same product, same bytes.
+The file reads the same from a disk or a server. Without scripts, or mailed alone, it shows all but the interactive map,
+whose data lie in the folder beside it (`atlas`). What it shows is computed from its inputs alone: same product, same bytes.
 """
 
 import calendar
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +17,17 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from ch4grid.graph import CausalGraph
+from ch4grid.pages.atlas import sweep, write_atlas
+from ch4grid.pages.causes import causes_table
 from ch4grid.pages.charts import Chart, chart
 from ch4grid.pages.colour import Scale, flux_scale, spread_scale
 from ch4grid.pages.figures import MISSING, figure, percent, words
 from ch4grid.pages.maps import data_url, display, map_png
+from ch4grid.pages.snippets import snippets
 from ch4grid.pages.templates import render
 from ch4grid.stores import write_atomic
-from ch4grid.vocabulary import GASES, QUALITY_WORDS, Gas
+from ch4grid.vocabulary import GASES, NEVER_WRITTEN, QUALITY_WORDS, Gas
 
 ALL = "all"
 SPLIT_WORDS = {
@@ -97,6 +102,8 @@ class ProductPage:
         limits: What not to use it for, one sentence each.
         level: Coverage that the intervals aim at.
         change: What differs from history; None for history.
+        causes: The causal graph; None where there is none.
+        sources: Digest of the stored values of a year, by year: the map of a year with the same is not drawn again.
     """
 
     title: str
@@ -117,6 +124,8 @@ class ProductPage:
     limits: Sequence[str] = ()
     level: float = 0.9
     change: Change | None = None
+    causes: CausalGraph | None = None
+    sources: Mapping[int, str] = field(default_factory=dict)
 
 
 class Picture(NamedTuple):
@@ -128,13 +137,18 @@ class Picture(NamedTuple):
 
 
 def write_product_page(path: Path, page: ProductPage) -> Path:
-    """Write the page of a product to `path`, atomically; references to store and files are relative to it.
+    """Write the page of a product to `path` and the data of its map to the folder of the same name beside it.
+
+    Every file is written atomically, the page after what it loads; references to store and files are relative to it. Data
+    of years that the page no longer has are removed last.
 
     Raises:
-        RunError: The file cannot be written.
+        RunError: A file cannot be written.
     """
     gas = GASES[page.gas]
     last = page.dataset.sel(time=_last_year(page.dataset))
+    years = [int(y) for y in page.annual.mean["year"].values]
+    atlas = write_atlas(path.with_suffix(""), page.dataset, gas, years, page.sources)
     text = render(
         "product.html.j2",
         page=page,
@@ -151,11 +165,16 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         history=_history(page),
         skill=_skill(page),
         flags=_flags(last),
+        flag_words=_flag_words(last),
+        atlas=atlas,
+        causes=causes_table(page.causes),
+        snippets=snippets(_relative(page.store, path), gas, years[-1]),
         left_out=_left_out(page.change),
         difference=_difference(page.change),
         level=round(100 * page.level),
     )
     write_atomic(path, text.encode())
+    sweep(path.with_suffix(""))
     return path
 
 
@@ -361,6 +380,12 @@ def _difference(change: Change | None) -> list[tuple[str, str, str]]:
         )
         for row in change.difference.to_dict("records")
     ]
+
+
+def _flag_words(last: xr.Dataset) -> str:
+    """Words of every quality flag by value, as JSON for the page's scripts."""
+    told = {str(value): name for value, name, _, _ in _flags(last)}
+    return json.dumps(told | {str(NEVER_WRITTEN): "never written"}, sort_keys=True)
 
 
 def _flags(last: xr.Dataset) -> list[tuple[int, str, str, str]]:

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from planted_recipe import publish, recipe, write_inputs
 
-from ch4grid import catalog, production, publication
+from ch4grid import catalog, production, publication, reports
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
 from ch4grid.models import Checkpoint
@@ -76,6 +76,7 @@ def test_the_limits_count_the_land_outside_applicability(product: xr.Dataset) ->
 
 def test_the_catalog_is_valid_and_holds_everything(made: Workspace) -> None:
     assert catalog.validate(made.catalog) == []
+    assert "Published 2001" in reports.path_of(made).read_text()
     rows = {r["kind"]: r for r in catalog.list_catalog(made.catalog)}
     assert rows["product"]["id"] == "planted"
     assert rows["model"]["id"].startswith("ctgat-ch4-")
@@ -150,3 +151,17 @@ def test_the_software_that_determines_values_is_told_with_versions() -> None:
     told = publication.software()
     assert {"ch4grid", "torch", "numpy", "zarr"} <= set(told)
     assert all(v[0].isdigit() for v in told.values())
+
+
+def test_a_damaged_map_of_the_page_is_named(made: Workspace, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    shutil.copytree(made.output, output)
+    folder = output / "catalog/products/planted/v1-historical"
+    (folder / "maps/flux-2001.js").write_bytes(b"something else")
+    block = next((folder / "cells/2001").iterdir())
+    block.unlink()
+    found = "\n".join(catalog.validate(output / "catalog"))
+    assert "v1-historical/maps/flux-2001.js: is not the file that the page" in found
+    assert f"v1-historical/cells/2001/{block.name}: is missing" in found
+    shutil.rmtree(folder)
+    assert "the page's folder has no files.json" in "\n".join(catalog.validate(output / "catalog"))

@@ -1,4 +1,4 @@
-"""Prove that a catalog says what its stores and ledgers hold: schemas, references, years, checksums.
+"""Prove that a catalog says what its stores and ledgers hold: schemas, references, years, checksums, pages.
 
 Needs no network: core STAC 1.1 schemas come with pystac, the fields of extensions are checked here. Problems come back
 as sentences, one each, that begin with the document concerned.
@@ -28,6 +28,7 @@ from ch4grid.catalog.datacube import (
 )
 from ch4grid.catalog.documents import PROCESSING, SHA256_MULTIHASH, ZARR
 from ch4grid.catalog.listing import root_of
+from ch4grid.catalog.page_files import page_problems
 from ch4grid.catalog.tree import Document, resolve
 from ch4grid.errors import InputError
 from ch4grid.stores import sha256_file
@@ -56,6 +57,7 @@ def validate(catalog: Path) -> list[str]:
         f"{p.relative_to(root.parent).as_posix()}: no link leads to it"
         for p in _orphans(root, documents)
     ]
+    problems += page_problems(documents, root)
     return problems + list(_unlisted_years(documents, root))
 
 

@@ -1,8 +1,9 @@
-"""The static pages that people look at: one per product, an index, a thumbnail, and a local server to browse them."""
+"""The static pages that people look at: of a product, an index, of a run, a thumbnail, and a local server."""
 
 from ch4grid.pages.index import IndexEntry, write_index
 from ch4grid.pages.maps import thumbnail_png
 from ch4grid.pages.product import Change, Interval, ProductPage, write_product_page
+from ch4grid.pages.report import RunReport, StageReport, YearReport, write_report
 from ch4grid.pages.server import serve
 
 __all__ = [
@@ -10,8 +11,12 @@ __all__ = [
     "IndexEntry",
     "Interval",
     "ProductPage",
+    "RunReport",
+    "StageReport",
+    "YearReport",
     "serve",
     "thumbnail_png",
     "write_index",
     "write_product_page",
+    "write_report",
 ]

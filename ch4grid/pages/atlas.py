@@ -1,8 +1,8 @@
-"""The data of a page's interactive map: scripts beside the page that it loads when a quantity, year or cell is asked for.
+"""The data of a page's interactive map: scripts beside the page, loaded when a quantity, year or cell is asked for.
 
-`maps/<quantity>-<year>.js` has the months of a year for all cells with a value, `maps/<quantity>-mean.js` the mean seasonal
-cycle of the flux, `cells/<year>/<row>-<column>.js` the series of a block of cells with their interval, class fractions and
-flags. `files.json` lists them with size and SHA-256 by year, and what the year was drawn from: a year drawn before from the
+`maps/<quantity>-<year>.js` has the months of a year for all cells with a value, `maps/flux-mean.js` the mean seasonal
+cycle, `cells/<year>/<row>-<column>.js` the series of a block of cells with interval, class fractions and flags.
+`files.json` lists them with size and SHA-256 by year, and what the year was drawn from: a year drawn before from the
 same objects is not drawn again.
 """
 

@@ -14,7 +14,7 @@ LEAST = 0.1
 
 
 class Likely(NamedTuple):
-    """How likely a driver is a cause: percentage as text (empty below `LEAST`), its share of 1, and its lag [months]."""
+    """How likely a driver is a cause: percentage as text (empty below `LEAST`), share of 1, lag [months]."""
 
     text: str
     share: float

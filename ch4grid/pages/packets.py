@@ -1,8 +1,8 @@
 """Arrays as small scripts: what a page opened from a disk can load, where it may not fetch files.
 
-A packet is one call of `ch4grid.receive(name, {...})` in a file of its own: the fields' names, types and shapes, and their
-bytes as differences along the last axis, shuffled by byte, deflated, in base64. `templates/packet.js` undoes it. Values
-lose precision on purpose, to a stated bound. Same arrays, same bytes.
+A packet is one call of `ch4grid.receive(name, {...})` in a file of its own: the fields' names, types and shapes, and
+their bytes as differences along the last axis, shuffled by byte, deflated, in base64. `templates/packet.js` undoes it.
+Values lose precision on purpose, to a stated bound. Same arrays, same bytes.
 """
 
 import base64
@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Unsigned integers of 1, 2 and 4 bytes; floats of 2 bytes (the upper half of a float32: relative error up to 2^-9) and of
-# 4 bytes with the last bits of the mantissa cleared (relative error up to 2^-11).
+# Unsigned integers of 1, 2 and 4 bytes; floats of 2 bytes (the upper half of a float32: relative error up to 2^-8) and
+# of 4 bytes with the last bits of the mantissa cleared (relative error up to 2^-11).
 Kind = Literal["u1", "u2", "u4", "b2", "f4"]
 INTEGERS: dict[Kind, type[np.unsignedinteger[Any]]] = {
     "u1": np.uint8,

@@ -1,7 +1,7 @@
 """The page of a product: maps, budgets, seasonal cycle, skill, provenance and how to open it, in one HTML file.
 
-The file reads the same from a disk or a server. Without scripts, or mailed alone, it shows all but the interactive map,
-whose data lie in the folder beside it (`atlas`). What it shows is computed from its inputs alone: same product, same bytes.
+The file reads the same from a disk or a server. Without scripts, or alone, it shows all but the interactive map, whose
+data lie in the folder beside it (`atlas`). What it shows is computed from its inputs alone: same product, same bytes.
 """
 
 import calendar
@@ -139,8 +139,8 @@ class Picture(NamedTuple):
 def write_product_page(path: Path, page: ProductPage) -> Path:
     """Write the page of a product to `path` and the data of its map to the folder of the same name beside it.
 
-    Every file is written atomically, the page after what it loads; references to store and files are relative to it. Data
-    of years that the page no longer has are removed last.
+    Every file is written atomically, the page after what it loads; references to store and files are relative to it.
+    Data of years that the page no longer has are removed last.
 
     Raises:
         RunError: A file cannot be written.

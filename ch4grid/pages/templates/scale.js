@@ -42,7 +42,24 @@ class Scale {
     legend.querySelector(".ticks").replaceChildren(...ticks);
     legend.querySelector(".units").textContent = this.units;
     const [first, last] = [this.ticks[0][1], this.ticks.at(-1)[1]];
+    thinned(legend);
     legend.setAttribute("aria-label", `${label}, colour scale from ${first} to ${last} ${this.units}`);
+  }
+}
+
+// Hide the ticks of a legend that would touch another one; the ends and zero stay.
+function thinned(legend) {
+  const ticks = [...legend.querySelectorAll(".ticks span")];
+  for (const each of ticks) each.style.visibility = "visible";
+  const boxes = new Map(ticks.map((each) => [each, each.getBoundingClientRect()]));
+  const first = [ticks[0], ticks.at(-1), ticks.find((each) => each.textContent === "0")];
+  const kept = [];
+  for (const each of new Set([...first, ...ticks])) {
+    if (!each) continue;
+    const box = boxes.get(each);
+    const free = kept.every((other) => box.left > boxes.get(other).right + 4 || box.right < boxes.get(other).left - 4);
+    if (free) kept.push(each);
+    else each.style.visibility = "hidden";
   }
 }
 

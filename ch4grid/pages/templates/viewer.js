@@ -179,6 +179,8 @@ class Viewer {
   }
 }
 
+addEventListener("resize", () => document.querySelectorAll(".legend").forEach(thinned));
+document.querySelectorAll(".legend:not(#legend)").forEach(thinned);
 ch4grid.viewer = new Viewer(
   JSON.parse(document.getElementById("atlas").textContent),
   JSON.parse(document.getElementById("flags").textContent),

@@ -215,6 +215,39 @@ def describe(
     return written | {"page": page}
 
 
+def redraw(
+    recipe: Recipe,
+    workspace: Workspace,
+    store: Path,
+    version: int,
+    product: xr.Dataset,
+    difference: Path | None,
+) -> None:
+    """Write budget table, recipe and page of a published version and scenario anew from what store and catalog hold.
+
+    Args:
+        recipe: The recipe.
+        workspace: Its folders.
+        store: The published store.
+        version: Its version.
+        product: The opened store.
+        difference: Report of what changed since the version before.
+    """
+    model, skill = catalog.model_of(workspace.catalog, product.attrs["ch4grid_checkpoint"])
+    record = record_of(recipe, store, version, store.stem, model)
+    describe(recipe, workspace, record, product, skill, difference)
+
+
+def mend_page(recipe: Recipe, workspace: Workspace, store: Path, version: int) -> None:
+    """Draw the page of a published version and scenario anew if data of its map are missing or cut."""
+    folder = catalog.product_folder(workspace.catalog, recipe.product)
+    page = folder / f"v{version}-{store.stem}.html"
+    if page.is_file() and not pages.has_its_map(page):
+        found = sorted(store.parent.glob(f"diff-v*-v{version}.{store.stem}.json"))
+        with catalog.lock(workspace.catalog), catalog.open_store(store) as product:
+            redraw(recipe, workspace, store, version, product, found[-1] if found else None)
+
+
 def write_index(workspace: Workspace) -> None:
     """Bring the index page to what the catalog lists; a run that was killed before this leaves it to the next one."""
     with catalog.lock(workspace.catalog):

@@ -87,6 +87,7 @@ def run(
         took = _took(workspace, todo, workers.meter, keep=not failed)
         reports.tell(workspace, todo, took, failed=failed, revised=revised)
         production.refuse_holes(todo, failed)
+    publication.mend_page(recipe, workspace, todo.store, todo.version)
     publication.write_index(workspace)
     return _outcome(recipe, workspace, todo, revised, took)
 

@@ -165,3 +165,8 @@ def test_a_damaged_map_of_the_page_is_named(made: Workspace, tmp_path: Path) -> 
     assert f"v1-historical/cells/2001/{block.name}: is missing" in found
     shutil.rmtree(folder)
     assert "the page's folder has no files.json" in "\n".join(catalog.validate(output / "catalog"))
+    publish(Workspace(made.data, output))
+    assert catalog.validate(output / "catalog") == []
+    drawn = (f.relative_to(folder) for f in folder.rglob("*") if f.is_file())
+    told = told_in(made) / folder.name
+    assert all((folder / f).read_bytes() == (told / f).read_bytes() for f in drawn)

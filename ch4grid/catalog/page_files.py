@@ -31,7 +31,7 @@ def page_problems(documents: Mapping[Path, Document], root: Path) -> Iterator[st
         if (folder / LIST).is_file():
             yield from _files(folder, root)
         elif NEEDS in page.read_text():
-            yield f"{href(folder, root.parent)}: the page's folder has no {LIST}, so its map stays empty"
+            yield f"{href(folder, root.parent)}: the page's folder has no {LIST}; run the recipe again"
 
 
 def _files(folder: Path, root: Path) -> Iterator[str]:
@@ -44,6 +44,6 @@ def _files(folder: Path, root: Path) -> Iterator[str]:
         return
     for file, digest in sorted(told.items()):
         if not (folder / file).is_file():
-            yield f"{name}/{file}: is missing, a map or series of the page"
+            yield f"{name}/{file}: is missing, a map or series of the page; run the recipe again"
         elif sha256_file(folder / file) != digest:
-            yield f"{name}/{file}: is not the file that the page was written with"
+            yield f"{name}/{file}: is not the file that the page was written with; delete it and run again"

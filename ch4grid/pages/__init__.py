@@ -2,7 +2,7 @@
 
 from ch4grid.pages.index import IndexEntry, write_index
 from ch4grid.pages.maps import thumbnail_png
-from ch4grid.pages.product import Change, Interval, ProductPage, write_product_page
+from ch4grid.pages.product import Change, Interval, ProductPage, has_its_map, write_product_page
 from ch4grid.pages.report import RunReport, StageReport, YearReport, write_report
 from ch4grid.pages.server import serve
 
@@ -14,6 +14,7 @@ __all__ = [
     "RunReport",
     "StageReport",
     "YearReport",
+    "has_its_map",
     "serve",
     "thumbnail_png",
     "write_index",

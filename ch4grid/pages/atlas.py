@@ -155,6 +155,12 @@ def sweep(folder: Path) -> None:
             path.rmdir()
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether the folder has its list of files and every file on it, in its size."""
+    known = _known(folder)
+    return bool(known) and all(_there(folder, told) for told in known.values())
+
+
 def _known(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     found = json.loads(path.read_bytes()) if path.is_file() else {}
@@ -163,14 +169,14 @@ def _known(folder: Path) -> dict[str, Any]:
 
 def _drawn(folder: Path, known: Mapping[str, Any] | None, source: str) -> bool:
     """Whether the files of a year are there, drawn from the same values."""
-    return (
-        bool(source)
-        and known is not None
-        and known["source"] == source
-        and all(
-            (folder / name).is_file() and (folder / name).stat().st_size == told["bytes"]
-            for name, told in known["files"].items()
-        )
+    same = bool(source) and known is not None and known["source"] == source
+    return same and known is not None and _there(folder, known)
+
+
+def _there(folder: Path, known: Mapping[str, Any]) -> bool:
+    return all(
+        (folder / name).is_file() and (folder / name).stat().st_size == told["bytes"]
+        for name, told in known["files"].items()
     )
 
 

@@ -18,12 +18,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ch4grid.graph import CausalGraph
-from ch4grid.pages.atlas import sweep, write_atlas
+from ch4grid.pages.atlas import is_whole, sweep, write_atlas
 from ch4grid.pages.causes import causes_table
 from ch4grid.pages.charts import Chart, chart
 from ch4grid.pages.colour import Scale, flux_scale, spread_scale
 from ch4grid.pages.figures import MISSING, figure, percent, words
 from ch4grid.pages.maps import data_url, display, map_png
+from ch4grid.pages.plots import Estimate, IntervalPlot, interval_plot
 from ch4grid.pages.snippets import snippets
 from ch4grid.pages.templates import render
 from ch4grid.stores import write_atomic
@@ -162,6 +163,7 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         series=[_series(page, size) for size in ((960.0, 260.0), (380.0, 220.0))],
         cycles=_cycles(page),
         totals=_class_table(page),
+        classes=_class_plot(page),
         history=_history(page),
         skill=_skill(page),
         flags=_flags(last),
@@ -176,6 +178,11 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
     write_atomic(path, text.encode())
     sweep(path.with_suffix(""))
     return path
+
+
+def has_its_map(path: Path) -> bool:
+    """Whether a product page has the data of its map beside it, no file missing or cut."""
+    return is_whole(path.with_suffix(""))
 
 
 def years_words(years: Sequence[int] | pd.Index) -> str:
@@ -315,6 +322,20 @@ def _class_table(page: ProductPage) -> list[tuple[str, list[tuple[str, str]]]]:
         ]
         rows.append((words(name) if name != ALL else "all classes", row))
     return rows
+
+
+def _class_plot(page: ProductPage) -> IntervalPlot:
+    """Global totals of the last year by class with their intervals."""
+    year = int(page.annual.mean["year"][-1])
+    lower, mean, upper = (b.sel(region="globe").isel(year=-1) for b in page.annual)
+    estimates = [
+        Estimate(
+            words(name) if name != ALL else "all classes",
+            *(float(b.sel(ecosystem=name)) for b in (mean, lower, upper)),
+        )
+        for name in map(str, mean["ecosystem"].values)
+    ]
+    return interval_plot(estimates, title=f"Global totals by class in {year}", unit="Tg per year")
 
 
 def _history(page: ProductPage) -> list[tuple[int, str, str]]:

@@ -6,7 +6,7 @@ its presence is what "published" means. The index page follows the catalog at th
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,7 +211,7 @@ def describe(
         written["difference"] = difference
     page = folder / f"{stem}.html"
     told = _page(recipe, product, found, record.store, written, record, skill)
-    pages.write_product_page(page, told)
+    pages.write_product_page(page, replace(told, index=workspace.catalog / "index.html"))
     return written | {"page": page}
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ch4grid.pages.colour import Scale, flux_scale, spread_scale
 from ch4grid.pages.figures import words
 from ch4grid.pages.maps import SOUTH, display
-from ch4grid.pages.packets import Field, script
+from ch4grid.pages.packets import Field, rounded, script
 from ch4grid.stores import write_atomic, write_json
 from ch4grid.vocabulary import QUALITY_FLAGS, Gas
 
@@ -31,6 +31,8 @@ BLOCK = 45
 # Ends of the interval that a page shows.
 LOWER, UPPER = 0.05, 0.95
 MEAN = "mean"
+# Bits of the mantissa on a map: relative error up to 2^-8 for the flux, whose months are subtracted, 2^-7 for others.
+FLUX_BITS, OTHER_BITS = 7, 6
 # Values from which a colour scale is found [cell-months]: enough for its ends, little to sort.
 SAMPLE = 400_000
 
@@ -232,7 +234,8 @@ def _write_year(
     written = {}
     for quantity in quantities:
         name = f"maps/{quantity.key}-{year}"
-        written |= _write(folder, name, _map(_values(ds, quantity, year)))
+        bits = FLUX_BITS if quantity.key == "flux" else OTHER_BITS
+        written |= _write(folder, name, _map(_values(ds, quantity, year), bits))
     for (row, column), fields in _blocks(_series(ds, gas, year)):
         written |= _write(folder, f"cells/{year}/{row}-{column}", fields)
     return written
@@ -246,7 +249,7 @@ def _write_mean(folder: Path, ds: xr.Dataset, gas: Gas, years: Sequence[int]) ->
         total = total + np.nan_to_num(values)
         count = count + np.isfinite(values)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return _write(folder, f"maps/flux-{MEAN}", _map(mean))
+    return _write(folder, f"maps/flux-{MEAN}", _map(mean, FLUX_BITS))
 
 
 def _write(folder: Path, name: str, fields: Sequence[Field]) -> dict[str, Any]:
@@ -259,13 +262,13 @@ def _write(folder: Path, name: str, fields: Sequence[Field]) -> dict[str, Any]:
     }
 
 
-def _map(values: Values) -> tuple[Field, ...]:
-    """Cells with a value in any month and their values (cell, month)."""
+def _map(values: Values, bits: int) -> tuple[Field, ...]:
+    """Cells with a value in any month and their values (cell, month), with so many bits of the mantissa."""
     flat = values.reshape(len(values), -1)
     cells = np.flatnonzero(np.isfinite(flat).any(axis=0))
     return (
         Field("cell", "u4", cells.astype(np.uint32)),
-        Field("value", "b2", np.ascontiguousarray(flat[:, cells].T)),
+        Field("value", "b2", rounded(flat[:, cells].T, bits).view(np.float32)),
     )
 
 

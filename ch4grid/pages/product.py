@@ -105,6 +105,7 @@ class ProductPage:
         change: What differs from history; None for history.
         causes: The causal graph; None where there is none.
         sources: Digest of the stored values of a year, by year: the map of a year with the same is not drawn again.
+        index: The page that lists all products; None for no link.
     """
 
     title: str
@@ -127,6 +128,7 @@ class ProductPage:
     change: Change | None = None
     causes: CausalGraph | None = None
     sources: Mapping[int, str] = field(default_factory=dict)
+    index: Path | None = None
 
 
 class Picture(NamedTuple):
@@ -156,6 +158,7 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         gas=gas,
         years=years_words(page.annual.mean["year"].values.tolist()),
         last_year=int(last["time"].dt.year[0]),
+        index=_relative(page.index, path) if page.index else "",
         store=_relative(page.store, path),
         files={FILE_WORDS.get(n, n): _relative(target, path) for n, target in page.files.items()},
         headline=_headline(page, gas),

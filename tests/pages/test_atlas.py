@@ -49,7 +49,9 @@ def unpacked(content: bytes) -> dict[str, np.ndarray]:
     arrays(
         np.float32,
         array_shapes(min_dims=1, max_dims=2, max_side=7),
-        elements=st.floats(-1e30, 1e30, width=32).filter(lambda v: v == 0 or abs(v) > 1e-30)
+        elements=st.floats(-(2.0**99), 2.0**99, width=32).filter(
+            lambda v: v == 0 or abs(v) > 2.0**-99
+        )
         | st.just(np.nan),
     )
 )

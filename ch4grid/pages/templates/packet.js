@@ -38,8 +38,7 @@ function requested(folder, name) {
 
 async function decoded(packet) {
   if (!("DecompressionStream" in window)) throw new Error("This browser is too old to unpack the maps.");
-  const packed = Uint8Array.from(atob(packet.data), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const stream = new Blob([unlettered(packet.data)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
   const fields = {};
   let start = 0;
@@ -53,24 +52,37 @@ async function decoded(packet) {
   return fields;
 }
 
+function unlettered(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i += 1) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
 // Bytes lie plane by plane, the lowest of all numbers first.
 function unshuffled(bytes, start, count, size) {
   const numbers = new { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[size](count);
   for (let plane = 0; plane < size; plane += 1) {
     const from = start + plane * count;
-    for (let i = 0; i < count; i += 1) numbers[i] |= bytes[from + i] << (8 * plane);
+    const shift = 8 * plane;
+    for (let i = 0; i < count; i += 1) numbers[i] |= bytes[from + i] << shift;
   }
   return numbers;
 }
 
 // Differences along the last axis; the typed array wraps around as the writer's integers do.
 function summed(numbers, length) {
-  for (let i = 0; i < numbers.length; i += 1) if (i % length) numbers[i] += numbers[i - 1];
+  for (let start = 0; start < numbers.length; start += length) {
+    for (let i = start + 1; i < start + length; i += 1) numbers[i] += numbers[i - 1];
+  }
   return numbers;
 }
 
 function valued(numbers, kind) {
   if (kind === "f4") return new Float32Array(numbers.buffer);
   if (kind !== "b2") return numbers;
-  return new Float32Array(Uint32Array.from(numbers, (half) => half << 16).buffer);
+  const whole = new Uint32Array(numbers.length);
+  for (let i = 0; i < whole.length; i += 1) whole[i] = numbers[i] << 16;
+  return new Float32Array(whole.buffer);
 }

@@ -191,6 +191,7 @@ def _classes(ds: xr.Dataset) -> tuple[str, ...]:
 def _quantities(ds: xr.Dataset, gas: Gas, year: int) -> tuple[Quantity, ...]:
     """What the dataset can show, with scales from the last year so that all months compare."""
     formula = gas.formula.replace("4", "₄").replace("2", "₂")
+    found: list[tuple[str, str, str, int | None, bool]]
     found = [("flux", "Flux", gas.flux, None, False)]
     found += [("standard-error", "Standard error", f"{gas.flux}_standard_error", None, False)]
     found += [("width", "Width of the 90\u00a0% interval", f"{gas.flux}_quantile", None, True)]
@@ -231,7 +232,7 @@ def _quantile(array: xr.DataArray, level: float) -> xr.DataArray:
 def _write_year(
     folder: Path, ds: xr.Dataset, gas: Gas, year: int, quantities: Sequence[Quantity]
 ) -> dict[str, Any]:
-    written = {}
+    written: dict[str, Any] = {}
     for quantity in quantities:
         name = f"maps/{quantity.key}-{year}"
         bits = FLUX_BITS if quantity.key == "flux" else OTHER_BITS
@@ -299,15 +300,15 @@ def _blocks(series: Mapping[str, NDArray[Any]]) -> Iterator[tuple[tuple[int, int
     rows, columns = land.shape
     for top in range(0, rows, BLOCK):
         for left in range(0, columns, BLOCK):
-            at = (slice(top, top + BLOCK), slice(left, left + BLOCK))
-            inside = np.nonzero(land[at])
-            if inside[0].size:
-                fields = [Field("cell", "u2", (inside[0] * BLOCK + inside[1]).astype(np.uint16))]
+            rows_at, columns_at = slice(top, top + BLOCK), slice(left, left + BLOCK)
+            row, column = np.nonzero(land[rows_at, columns_at])
+            if row.size:
+                fields = [Field("cell", "u2", (row * BLOCK + column).astype(np.uint16))]
                 fields += [
                     Field(
                         name,
                         "u1" if name == "flag" else "f4",
-                        np.ascontiguousarray(values[(slice(None), *at)][(slice(None), *inside)].T),
+                        np.ascontiguousarray(values[:, rows_at, columns_at][:, row, column].T),
                     )
                     for name, values in series.items()
                 ]

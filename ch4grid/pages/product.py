@@ -409,7 +409,8 @@ def _difference(change: Change | None) -> list[tuple[str, str, str]]:
 def _flag_words(last: xr.Dataset) -> str:
     """Words of every quality flag by value, as JSON for the page's scripts."""
     told = {str(value): name for value, name, _, _ in _flags(last)}
-    return json.dumps(told | {str(NEVER_WRITTEN): "never written"}, sort_keys=True)
+    text = json.dumps(told | {str(NEVER_WRITTEN): "never written"}, sort_keys=True)
+    return text.replace("<", "\\u003c")
 
 
 def _flags(last: xr.Dataset) -> list[tuple[int, str, str, str]]:

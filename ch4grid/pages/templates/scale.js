@@ -40,7 +40,7 @@ class Scale {
       return span;
     });
     legend.querySelector(".ticks").replaceChildren(...ticks);
-    legend.querySelector(".units").textContent = this.units;
+    legend.querySelector(".units").textContent = `${this.units}; grey: sea or no value`;
     const [first, last] = [this.ticks[0][1], this.ticks.at(-1)[1]];
     thinned(legend);
     legend.setAttribute("aria-label", `${label}, colour scale from ${first} to ${last} ${this.units}`);

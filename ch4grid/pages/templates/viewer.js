@@ -2,10 +2,11 @@
 class Viewer {
   constructor(atlas, flags) {
     const part = (id) => document.getElementById(id);
-    const load = ch4grid.loader(atlas.folder, 40);
+    const load = ch4grid.loader(atlas.folder, 8);
+    const series = ch4grid.loader(atlas.folder, 100);
     const grid = (({ rows, columns, south, west, step }) => ({ rows, columns, south, west, step }))(atlas);
     Object.assign(this, { atlas, part, load, request: 0 });
-    this.panel = new CellPanel(part("cell"), atlas, flags, load);
+    this.panel = new CellPanel(part("cell"), atlas, flags, series);
     this.map = new FluxMap(part("map"), grid, {
       pointed: (cell, aloud) => this.read(cell, aloud),
       chosen: (cell) => this.choose(cell),

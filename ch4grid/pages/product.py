@@ -334,7 +334,9 @@ def _class_plot(page: ProductPage) -> IntervalPlot:
     estimates = [
         Estimate(
             words(name) if name != ALL else "all classes",
-            *(float(b.sel(ecosystem=name)) for b in (mean, lower, upper)),
+            float(mean.sel(ecosystem=name)),
+            float(lower.sel(ecosystem=name)),
+            float(upper.sel(ecosystem=name)),
         )
         for name in map(str, mean["ecosystem"].values)
     ]

@@ -106,9 +106,9 @@ class Viewer {
   caption(reference) {
     const { atlas, quantity, month } = this;
     const [year, other] = reference || [];
-    const against = year === "mean" ? `the mean ${MONTHS[other]} of all years` : `${MONTHS[other]} ${year}`;
+    const against = year === "mean" ? `the mean ${MONTHS[other]} of all years` : `that of ${MONTHS[other]} ${year}`;
     const text = `${quantity.label}, ${monthName(atlas, month)}`;
-    this.part("caption").textContent = reference ? `${text}, less that of ${against}` : text;
+    this.part("caption").textContent = reference ? `${text}, less ${against}` : text;
   }
 
   // Say what the map shows at a cell; aloud for those who move by keys.

@@ -18,6 +18,7 @@ import xarray as xr
 from ch4grid import __version__, budgets, catalog, cube, ledger, pages
 from ch4grid.graph import CausalGraph
 from ch4grid.recipe import Recipe
+from ch4grid.references import REFERENCES
 from ch4grid.scenarios import STRUCTURAL, followers, response_in_words
 from ch4grid.stores import Workspace, sha256_json, write_atomic, write_json
 
@@ -69,10 +70,19 @@ SOFTWARE = ("torch", "torch-geometric", "tigramite", "numpy", "xarray", "zarr")
 
 @dataclass(frozen=True)
 class Totals:
-    """Monthly and annual budgets with their 90 % intervals [Tg], the class `all` included."""
+    """Monthly and annual budgets with their 90 % intervals [Tg], the class `all` included.
+
+    Args:
+        monthly: By month.
+        annual: By year.
+        members: The annual budgets of the members.
+        inflation: Factor on the half width of intervals.
+    """
 
     monthly: pages.Interval
     annual: pages.Interval
+    members: xr.DataArray
+    inflation: float
 
 
 def totals(product: xr.Dataset, gas: str) -> Totals:
@@ -93,7 +103,26 @@ def totals(product: xr.Dataset, gas: str) -> Totals:
     return Totals(
         monthly=pages.Interval(*budgets.interval(members, LEVEL, inflation)),
         annual=pages.Interval(*budgets.interval(yearly, LEVEL, inflation)),
+        members=yearly,
+        inflation=inflation,
     )
+
+
+def beside(found: Totals, gas: str) -> tuple[pages.Beside, ...]:
+    """Global sums of classes, mean of all years, beside published ranges of the gas; absent classes are left out.
+
+    Args:
+        found: Budgets of a product.
+        gas: Row of the gas table.
+    """
+    globe = found.members.sel(region="globe").mean("year")
+    rows = []
+    for reference in REFERENCES.get(gas, ()):
+        summed = globe.sel(ecosystem=list(reference.ecosystems)).sum("ecosystem", min_count=1)
+        if bool(summed.notnull().all()) and bool((summed != 0).any()):
+            bounds = budgets.interval(summed, LEVEL, found.inflation)
+            rows.append(pages.Beside(reference, *(float(b) for b in bounds)))
+    return tuple(rows)
 
 
 def publish_model(
@@ -357,7 +386,13 @@ def _page(
         licence=record.licence,
         limits=limits(recipe, product),
         level=LEVEL,
+        beside=() if synthetic(recipe) else beside(found, recipe.gas),
     )
+
+
+def synthetic(recipe: Recipe) -> bool:
+    """Whether the Earth of a recipe is made up, which published budgets say nothing about."""
+    return any(source.source.startswith("twin") for source in (*recipe.drivers, *recipe.sites))
 
 
 def _causes(product: xr.Dataset) -> CausalGraph | None:

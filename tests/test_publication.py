@@ -9,14 +9,17 @@ import pytest
 import xarray as xr
 from planted_recipe import publish, recipe, write_inputs
 
-from ch4grid import catalog, production, publication, reports
+from ch4grid import budgets, catalog, production, publication, reports
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
 from ch4grid.models import Checkpoint
 from ch4grid.planning import plan
 from ch4grid.progress import silent
+from ch4grid.recipe import load
 from ch4grid.stores import Workspace
 from ch4grid.vocabulary import QUALITY_FLAGS
+
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,25 @@ def test_members_are_summed_before_their_spread_is_taken(product: xr.Dataset) ->
     np.testing.assert_allclose(found.mean.sel(every), yearly.mean(), rtol=1e-9)
     one = publication.totals(product.assign(ch4_budget=0 * product["ch4_budget"] + 1), "ch4")
     np.testing.assert_array_equal(one.annual.lower, one.annual.upper)
+
+
+def test_wetlands_beside_published_ranges_are_summed_by_member(product: xr.Dataset) -> None:
+    found = publication.totals(product, "ch4")
+    rows = {row.reference.source: row for row in publication.beside(found, "ch4")}
+    row = rows["Saunois et al. 2025, bottom-up"]
+    classes = list(row.reference.ecosystems)
+    by_hand = product["ch4_budget"].sel(region="globe", ecosystem=classes)
+    members = by_hand.sum(("ecosystem", "time"))
+    lower, mean, upper = budgets.interval(members, 0.9, found.inflation)
+    assert (row.lower, row.mean, row.upper) == pytest.approx((lower, mean, upper), rel=1e-9)
+    assert publication.beside(found, "n2o") == ()
+
+
+def test_a_made_up_earth_stands_beside_nothing_published(made: Workspace) -> None:
+    assert "beside published ranges" in (told_in(made) / "v1-historical.html").read_text()
+    assert publication.synthetic(load(RECIPES / "tiny.yaml"))
+    assert not publication.synthetic(load(RECIPES / "climatology.yaml"))
+    assert not publication.synthetic(load(RECIPES / "ch4-ecosystem-monthly.yaml"))
 
 
 def test_the_budget_table_says_what_the_store_says(made: Workspace, product: xr.Dataset) -> None:

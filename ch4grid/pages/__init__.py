@@ -2,11 +2,19 @@
 
 from ch4grid.pages.index import IndexEntry, write_index
 from ch4grid.pages.maps import thumbnail_png
-from ch4grid.pages.product import Change, Interval, ProductPage, has_its_map, write_product_page
+from ch4grid.pages.product import (
+    Beside,
+    Change,
+    Interval,
+    ProductPage,
+    has_its_map,
+    write_product_page,
+)
 from ch4grid.pages.report import RunReport, StageReport, YearReport, write_report
 from ch4grid.pages.server import serve
 
 __all__ = [
+    "Beside",
     "Change",
     "IndexEntry",
     "Interval",

@@ -27,6 +27,7 @@ from ch4grid.pages.maps import data_url, display, map_png
 from ch4grid.pages.plots import Estimate, IntervalPlot, interval_plot
 from ch4grid.pages.snippets import snippets
 from ch4grid.pages.templates import render
+from ch4grid.references import Reference
 from ch4grid.stores import write_atomic
 from ch4grid.vocabulary import GASES, NEVER_WRITTEN, QUALITY_WORDS, Gas
 
@@ -56,6 +57,25 @@ class Interval(NamedTuple):
     lower: xr.DataArray
     mean: xr.DataArray
     upper: xr.DataArray
+
+
+class Beside(NamedTuple):
+    """A sum of classes, mean of all years of the product with its interval [Tg yr-1], beside a published range."""
+
+    reference: Reference
+    lower: float
+    mean: float
+    upper: float
+
+    @property
+    def verdict(self) -> str:
+        """Where the mean lies, and whether the interval reaches the range otherwise."""
+        low, high = self.reference.lower, self.reference.upper
+        if low <= self.mean <= high:
+            return "within"
+        side = "above" if self.mean > high else "below"
+        touches = self.lower <= high and self.upper >= low
+        return f"{side}, its interval reaches the range" if touches else side
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +126,7 @@ class ProductPage:
         causes: The causal graph; None where there is none.
         sources: Digest of the stored values of a year, by year: the map of a year with the same is not drawn again.
         index: The page that lists all products; None for no link.
+        beside: Global sums beside published ranges; none for a synthetic Earth.
     """
 
     title: str
@@ -129,6 +150,7 @@ class ProductPage:
     causes: CausalGraph | None = None
     sources: Mapping[int, str] = field(default_factory=dict)
     index: Path | None = None
+    beside: Sequence[Beside] = ()
 
 
 class Picture(NamedTuple):
@@ -168,6 +190,7 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         totals=_class_table(page),
         classes=_class_plot(page),
         history=_history(page),
+        beside=_beside(page.beside),
         skill=_skill(page),
         flags=_flags(last),
         flag_words=_flag_words(last),
@@ -350,6 +373,22 @@ def _history(page: ProductPage) -> list[tuple[int, str, str]]:
         for y, lo, m, up in zip(
             mean["year"].values, lower.values, mean.values, upper.values, strict=True
         )
+    ]
+
+
+def _beside(rows: Sequence[Beside]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": row.reference.name,
+            "mean": figure(row.mean),
+            "range": f"{figure(row.lower)} to {figure(row.upper)}",
+            "published": f"{row.reference.lower:g} to {row.reference.upper:g}",
+            "period": row.reference.period,
+            "source": row.reference.source,
+            "note": row.reference.note,
+            "verdict": row.verdict,
+        }
+        for row in rows
     ]
 
 

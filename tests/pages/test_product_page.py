@@ -21,6 +21,7 @@ from ch4grid.pages.colour import flux_scale
 from ch4grid.pages.figures import figure
 from ch4grid.pages.maps import map_png
 from ch4grid.pages.product import years_words
+from ch4grid.references import REFERENCES
 from ch4grid.vocabulary import QUALITY_FLAGS, months
 
 CLASSES = ["upland", "rice-paddy", "all"]
@@ -141,6 +142,29 @@ def test_the_page_says_what_it_was_told(page: pages.ProductPage, tmp_path: Path)
         assert said in text, said
     raw = (tmp_path / "page.html").read_text()
     assert "Flux &lt;of&gt; methane &amp; more" in raw
+
+
+@pytest.mark.parametrize(
+    ("bounds", "verdict"),
+    [
+        ((20.0, 30.0, 40.0), "within"),
+        ((38.0, 40.0, 42.0), "above"),
+        ((10.0, 40.0, 70.0), "above, its interval reaches the range"),
+        ((20.0, 24.0, 28.0), "below, its interval reaches the range"),
+        ((1.0, 2.0, 3.0), "below"),
+    ],
+)
+def test_a_sum_stands_beside_a_published_range(
+    page: pages.ProductPage, tmp_path: Path, bounds: tuple[float, float, float], verdict: str
+) -> None:
+    (rice,) = [r for r in REFERENCES["ch4"] if r.ecosystems == ("rice-paddy",)]
+    row = pages.Beside(rice, *bounds)
+    assert row.verdict == verdict
+    path = pages.write_product_page(tmp_path / "a.html", replace(page, beside=[row]))
+    text = path.read_text()
+    assert f"<td>{verdict}</td>" in text
+    assert "<td>25 to 37</td>" in text
+    assert "beside published ranges" not in pages.write_product_page(path, page).read_text()
 
 
 def test_the_page_loads_nothing_from_elsewhere(page: pages.ProductPage, tmp_path: Path) -> None:

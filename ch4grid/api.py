@@ -1,6 +1,7 @@
 """The public functions, each a door to one stage: strings and folders come in here and nowhere deeper."""
 
 from collections.abc import Collection
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -28,7 +29,7 @@ def open(product: str | Path) -> xr.Dataset:
             or the configuration of the protocol's client.
 
     Raises:
-        InputError: There is no product.
+        InputError: There is no product, or its metadata are damaged.
         RecipeError: The URL carries credentials.
         RunError: The place behind the URL does not answer, or the client of its protocol is not installed.
     """
@@ -41,6 +42,14 @@ def open(product: str | Path) -> xr.Dataset:
         raise InputError(
             "no product here", where=product, expected="the Zarr group of a product", found=error
         ) from error
+    except JSONDecodeError as error:
+        raise InputError(
+            "the metadata of the product cannot be read",
+            where=product,
+            expected="zarr.json as it was published",
+            found=error,
+            fix="`ch4grid verify STORE` names what is damaged, `ch4grid repair STORE` writes it anew",
+        ) from None
 
 
 @overload

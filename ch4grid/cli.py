@@ -17,12 +17,16 @@ from rich.console import Console
 from ch4grid import (
     __version__,
     budget_command,
+    doctor_command,
+    examples,
     export_command,
     making,
     mirror_command,
     store_commands,
 )
 from ch4grid.arguments import (
+    FIRST_YEAR,
+    LAST_YEAR,
     AsJson,
     CatalogDir,
     Cluster,
@@ -57,6 +61,7 @@ app.command("budget")(budget_command.budget)
 store_commands.join(app)
 app.command("export")(export_command.export)
 app.command("mirror")(mirror_command.mirror)
+app.command("doctor")(doctor_command.doctor)
 
 
 def main() -> None:
@@ -295,7 +300,10 @@ def inventory(
 @app.command()
 def fetch(
     recipe: RecipeFile,
-    year: Annotated[list[int], typer.Option("--year", help="A year to bring; repeatable.")],
+    year: Annotated[
+        list[int],
+        typer.Option("--year", help="A year to bring; repeatable.", min=FIRST_YEAR, max=LAST_YEAR),
+    ],
     output: Output = Path("products"),
     data: Data = Path(),
     dry_run: Annotated[
@@ -363,24 +371,31 @@ def catalog_show(
     name: Annotated[str, typer.Argument(help="Identifier of a collection or item.")],
     catalog: CatalogDir = Path("products/catalog"),
 ) -> None:
-    """Print one collection or item."""
+    """Print one collection or item, as JSON."""
     from ch4grid.catalog import show
 
     say(json.dumps(show(catalog, name), indent=2))
 
 
 @catalog_app.command("validate")
-def catalog_validate(catalog: CatalogDir = Path("products/catalog")) -> None:
+def catalog_validate(
+    catalog: CatalogDir = Path("products/catalog"), as_json: AsJson = False
+) -> None:
     """Check a catalog offline: STAC, extension fields, links, and that it agrees with the stores."""
     from ch4grid.catalog import validate
 
     problems = validate(catalog)
     say(
-        "\n".join(problems)
+        json.dumps(problems, indent=2)
+        if as_json
+        else "\n".join(problems)
         or f"{catalog}: valid, every link resolves, and it agrees with its stores."
     )
     if problems:
         raise typer.Exit(1)
+
+
+examples.teach(app)
 
 
 def _names(listed: str) -> list[str]:

@@ -22,7 +22,7 @@ def say_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
         table.add_row(
             *(f"{v:.3f}" if isinstance(v := row.get(c), float) else str(v) for c in columns)
         )
-    console = Console()
+    console = Console(markup=False)  # brackets of ch4grid[fetch] are no markup
     if not console.is_terminal:
         console.width = FILE_WIDTH
     console.print(table)

@@ -351,7 +351,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(
             "the recipe cannot be read", where=path, expected="a YAML file", found=error.strerror
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(
             "the recipe is not YAML", where=path, found=" ".join(str(error).split())
         ) from None

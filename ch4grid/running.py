@@ -160,6 +160,8 @@ def benchmark(
     recipe, product = benchmarking.load(path)
     benchmarking.named_models(recipe, models)
     benchmarking.named_sections(recipe, splits)
+    if holdout is not None:
+        benchmarking.refuse_absent(holdout)
     with open_workers(cluster, report) as workers:
         return benchmarking.benchmark(
             recipe,

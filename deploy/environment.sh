@@ -1,7 +1,8 @@
+# shellcheck shell=sh
 # Sourced by run.sh and test.sh: leaves an active virtual environment that holds ch4grid and its test tools.
 # An environment that is already active is used as it is; otherwise .venv is made beside the project.
 set -eu
-root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 find_python() {
     for candidate in python3 python3.11 python3.12 python3.13; do
@@ -17,6 +18,7 @@ find_python() {
 if [ -z "${VIRTUAL_ENV:-}" ]; then
     python=$(find_python)
     [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv"
+    # shellcheck disable=SC1091 # made by this script
     . "$root/.venv/bin/activate"
 fi
 
@@ -27,6 +29,6 @@ if [ ! -f "$stamp" ]; then
     # torch first and pinned: a later, unpinned resolution could pull the CUDA build
     python -m pip install --quiet --disable-pip-version-check --constraint "$root/deploy/constraints.txt" torch
     python -m pip install --quiet --disable-pip-version-check --constraint "$root/deploy/constraints.txt" \
-        --editable "$root[test]"
+        --editable "${root}[test]"
     touch "$stamp"
 fi

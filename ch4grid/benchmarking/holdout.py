@@ -33,10 +33,7 @@ def held_back(
         InputError: The folder or a file in it is missing, or no tower has a measured month.
         RecipeError: The recipe's towers come from no files.
     """
-    if not folder.is_dir():
-        raise InputError(
-            "no such folder", where="--holdout", expected="a folder of towers", found=folder
-        )
+    refuse_absent(folder)
     own = recipe.sites if product is None else product.sites
     sources = tuple(relocated(source, folder) for source in own)
     if product is None:
@@ -45,6 +42,18 @@ def held_back(
         there = product.model_copy(update={"sites": sources})
         samples = Assembly(there, workspace).samples()
     return chosen(samples, recipe, recipe.gas_row)
+
+
+def refuse_absent(folder: Path) -> None:
+    """Refuse a folder that is not there.
+
+    Raises:
+        InputError: It is not there.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            "no such folder", where="--holdout", expected="a folder of towers", found=folder
+        )
 
 
 def relocated(source: SiteSource, folder: Path) -> SiteSource:

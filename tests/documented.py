@@ -261,7 +261,9 @@ class Relay:
         answer: Callable[[list[str]], tuple[int, str, str]] | None = None,
     ) -> None:
         self.answer = answer or called
-        address = script.with_name("socket")
+        # the address of a socket holds a hundred characters, folders of tests can have more
+        self._folder = tempfile.TemporaryDirectory(prefix="relay-")
+        address = Path(self._folder.name) / "socket"
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(address))
         self._listener.listen()
@@ -284,6 +286,7 @@ class Relay:
     def close(self) -> None:
         """No more answers."""
         self._listener.close()
+        self._folder.cleanup()
 
 
 def shell(

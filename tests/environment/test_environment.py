@@ -158,7 +158,7 @@ def test_supported_pythons_and_optional_parts_are_those_of_the_project() -> None
     extras = {
         extra: {Requirement(line).name for line in lines}
         for extra, lines in project["optional-dependencies"].items()
-        if extra not in ("test", "export")
+        if extra != "test"
     }
     assert {p.extra: set(p.packages) for p in optional.PARTS} == extras
 

@@ -1,6 +1,6 @@
 """The flagship recipe on a synthetic archive of native layout and size: time, memory and bytes of every stage.
 
-    python tests/bench/flagship.py --folder DIR [--year 2005] [--years 1] [--checkpoint DIR] [--cluster local:2]
+    python tests/bench/flagship.py --folder DIR [--year 2005] [--years 1] [--architecture ctgat] [--cluster local:2]
 
 Writes the archive (a year, its spin-up of two, and area maps; three years take 2.2 GB), trains a checkpoint on the same
 planet at 2 degrees unless one is given, and makes one year with the command line as a user would. Two things in the
@@ -35,6 +35,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "ch4-ecosystem-monthly.yaml"
 SEED = 1
 SPIN_UP = 2
 COARSE = 2.0
+MEMBERS = 10
 INTERVAL = 0.2
 CLI = [sys.executable, "-c", "from ch4grid.cli import main; main()"]
 PROGRESS = re.compile(r"^\s*([\d.]+) s  (.+) (\d+)/(\d+)$")
@@ -141,14 +142,16 @@ def recipe_with(path: Path, changes: dict[str, Any]) -> Path:
     return path
 
 
-def trained(folder: Path, year: int, cluster: str) -> Path:
-    """A checkpoint of the flagship's model and drivers, fitted to the towers of the planet at 2 degrees."""
+def trained(folder: Path, year: int, cluster: str, architecture: str | None) -> Path:
+    """A checkpoint of the flagship's drivers, and model unless another is named, fitted to towers of a 2 degree planet."""
     first = year - SPIN_UP
     data, output = folder / "coarse", folder / "coarse-products"
     archive(data, COARSE, first - SPIN_UP, year)
     training = yaml.safe_load(RECIPE.read_text())["training"]
     training |= {"period": [first, year], "folds": 3, "fold_members": 1}
     changes = {"grid": {"resolution": COARSE}, "training": training}
+    if architecture:
+        changes |= {"model": {"architecture": architecture, "members": MEMBERS}, "simulation": None}
     recipe = recipe_with(folder / "coarse.yaml", changes)
     usage, told = measured(
         [
@@ -180,7 +183,7 @@ def product(
     period = [years[0] - SPIN_UP, years[-1]]
     training = yaml.safe_load(RECIPE.read_text())["training"] | {"period": period}
     model = {"checkpoint": str(checkpoint.resolve())}
-    changes = {"model": model, "training": training}
+    changes = {"model": model, "training": training, "simulation": None}
     changes |= {"grid": {"resolution": grid}} if grid else {}
     recipe = recipe_with(folder / "flagship.yaml", changes)
     output = folder / "products"
@@ -228,6 +231,7 @@ def main() -> None:
     )
     parser.add_argument("--grid", type=float, help="of the product, to try this out in minutes")
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--architecture", help="of the checkpoint; the recipe's own by default")
     parser.add_argument("--cluster", default="local:2")
     parser.add_argument("--archive-only", action="store_true")
     parser.add_argument("--fresh", action="store_true")
@@ -244,7 +248,9 @@ def main() -> None:
         return
     if given.fresh:
         shutil.rmtree(given.folder / "products", ignore_errors=True)
-    checkpoint = given.checkpoint or trained(given.folder, given.year, given.cluster)
+    checkpoint = given.checkpoint or trained(
+        given.folder, given.year, given.cluster, given.architecture
+    )
     product(given.folder, data, checkpoint, years, given.cluster, given.grid)
 
 

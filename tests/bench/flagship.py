@@ -143,7 +143,7 @@ def recipe_with(path: Path, changes: dict[str, Any]) -> Path:
 
 
 def trained(folder: Path, year: int, cluster: str, architecture: str | None) -> Path:
-    """A checkpoint of the flagship's drivers, and model unless another is named, fitted to towers of a 2 degree planet."""
+    """A checkpoint of the flagship's drivers, and its model unless one is named, fitted to towers at 2 degrees."""
     first = year - SPIN_UP
     data, output = folder / "coarse", folder / "coarse-products"
     archive(data, COARSE, first - SPIN_UP, year)

@@ -3,6 +3,7 @@
 from ch4grid.pages.index import IndexEntry, write_index
 from ch4grid.pages.maps import thumbnail_png
 from ch4grid.pages.product import Change, Interval, ProductPage, write_product_page
+from ch4grid.pages.quicklook import quicklook_png
 from ch4grid.pages.server import serve
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "IndexEntry",
     "Interval",
     "ProductPage",
+    "quicklook_png",
     "serve",
     "thumbnail_png",
     "write_index",

@@ -392,6 +392,7 @@ def test_the_catalog_goes_along_and_is_valid_where_it_arrives(
         (back / key).parent.mkdir(parents=True, exist_ok=True)
         (back / key).write_bytes(content)
     assert stac.validate(back) == []
+    assert stac.validate("memory://bucket/output/catalog") == []
     assert mirror(store_in(told), URL, catalog=told / "catalog").sent == 0
 
 

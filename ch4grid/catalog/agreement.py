@@ -63,7 +63,8 @@ def store_problems(store: Path, items: Items, sizes: Sizes) -> Iterator[tuple[Pa
         sizes: Tells which objects the place holds.
     """
     if not (store / METADATA).is_file():
-        return  # the missing asset of every Item is told already
+        yield store, f"{METADATA}: expected the metadata of a group, found none"
+        return
     try:
         years = _years(store)
         yield from ((store, p) for p in _ledger_problems(store, sizes))

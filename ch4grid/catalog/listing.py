@@ -157,7 +157,7 @@ def opening_lines(root: str, shown: dict[str, Any], kind: str) -> dict[str, list
     """
     store, name = shown["assets"]["data"], shown["id"]
     year = str(shown["interval"][0])[:4]
-    item = f"catalog.get_item({name!r}, recursive=True)"
+    item = f"next(catalog.get_items({name!r}, recursive=True))"
     entry = f"catalog.get_child({name!r}, recursive=True)" if kind == "Collection" else item
     cut = "" if kind == "Collection" else f".sel(time={year!r})"
     read = "xr.open_zarr(entry.assets['data'].get_absolute_href())"

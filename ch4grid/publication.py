@@ -189,11 +189,12 @@ def publish_years(
 
 def _draw(folder: Path, flux: xr.DataArray, recipe: Recipe, title: str) -> dict[str, Path]:
     """Draw the maps of a year into its Item's folder; their files by asset key."""
-    drawn = {"thumbnail": folder / "thumbnail.png", "quicklook": folder / "quicklook.png"}
+    drawn = {key: folder / f"{key}.png" for key in ("thumbnail", "quicklook", "overview")}
     formula = recipe.gas_row.formula
     mean = flux.mean("time", skipna=True)
     write_atomic(drawn["thumbnail"], pages.thumbnail_png(mean, formula=formula, title=title))
     write_atomic(drawn["quicklook"], pages.quicklook_png(flux, formula=formula, title=title))
+    write_atomic(drawn["overview"], pages.overview_png(mean, formula=formula))
     return drawn
 
 

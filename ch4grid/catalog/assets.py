@@ -13,7 +13,9 @@ from ch4grid.stores import sha256_file
 ASSETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ledger": ("Ledger: state and SHA-256 of every chunk", ("metadata",)),
     "thumbnail": ("Map of the annual mean flux", ("thumbnail",)),
-    "quicklook": ("Maps of the twelve months", ("overview",)),
+    # not an overview: viewers stretch those over their map
+    "quicklook": ("Maps of the twelve months", ("thumbnail",)),
+    "overview": ("Annual mean flux as a bare map of the globe", ("overview",)),
     "budget": ("Monthly and annual budgets by ecosystem class and region", ("data",)),
     "page": ("Product page: maps, budgets, skill, how to use it", ("overview",)),
     "recipe": ("Resolved recipe", ("metadata",)),

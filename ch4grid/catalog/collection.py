@@ -17,7 +17,7 @@ from ch4grid.catalog.tree import Document, href, resolve
 DEFAULT_SCENARIO = "historical"
 # Assets of Items that a Collection offers too, from the newest Item of each scenario.
 OF_SCENARIO = ("data", "ledger", "budget", "page", "recipe")
-PICTURES = ("thumbnail", "quicklook")
+PICTURES = ("thumbnail", "quicklook", "overview")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from ch4grid.pages.index import IndexEntry, write_index
 from ch4grid.pages.maps import thumbnail_png
 from ch4grid.pages.product import Change, Interval, ProductPage, write_product_page
-from ch4grid.pages.quicklook import quicklook_png
+from ch4grid.pages.quicklook import overview_png, quicklook_png
 from ch4grid.pages.server import serve
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "IndexEntry",
     "Interval",
     "ProductPage",
+    "overview_png",
     "quicklook_png",
     "serve",
     "thumbnail_png",

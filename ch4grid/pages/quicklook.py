@@ -1,4 +1,4 @@
-"""Twelve small maps of a year in one picture, with the colours of the thumbnail, for the catalog."""
+"""Pictures of a year for the catalog: twelve small maps, and a bare map that viewers lay over theirs."""
 
 import calendar
 import io
@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from ch4grid.pages.colour import flux_scale
-from ch4grid.pages.maps import SOUTH, display
+from ch4grid.pages.maps import SOUTH, display, map_png
 
 COLUMNS = 3
 # Size of the picture [inch] at 100 pixels per inch.
@@ -55,3 +55,15 @@ def quicklook_png(flux: xr.DataArray, *, formula: str = "CH4", title: str = "") 
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
+
+
+def overview_png(flux: xr.DataArray, *, formula: str = "CH4") -> bytes:
+    """A bare palette PNG of a flux over the whole globe in plate carree, as viewers lay it over a map by its box.
+
+    Args:
+        flux: Flux per cell area (latitude, longitude) [kg m-2 s-1], such as the mean of a year.
+        formula: Formula of the gas, for the colours.
+    """
+    values = display(flux)
+    south = np.full((flux.sizes["latitude"] - len(values), values.shape[1]), np.nan)
+    return map_png(np.vstack([south, values]), flux_scale(values, formula))

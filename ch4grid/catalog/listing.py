@@ -10,6 +10,7 @@ from ch4grid.catalog.tree import Document, resolve
 from ch4grid.errors import InputError
 from ch4grid.remote import is_url
 
+SCENARIO, YEAR = "ch4grid:scenario", "ch4grid:year"
 # Puts a path of this machine in terms of where the catalog lies.
 Place = Callable[[str], str]
 
@@ -106,15 +107,16 @@ def _kind(path: Path, document: Document, folder: Path) -> str:
 
 
 def _row(path: Path, document: Document, folder: Path) -> dict[str, Any]:
-    summaries = document.get("summaries", {})
-    title = document.get("title") or document.get("properties", {}).get("title", "")
+    told = document.get("properties", document)
+    # a Collection has lists of what an Item has one of
+    listed = document.get("summaries") or {k: [told[k]] for k in (SCENARIO, YEAR) if k in told}
     return {
         "id": document["id"],
-        "title": title,
-        "summary": document.get("properties", document).get("description", ""),
-        "version": document.get("version", ""),
-        "scenarios": summaries.get("ch4grid:scenario", []),
-        "years": summaries.get("ch4grid:year", []),
+        "title": told.get("title", ""),
+        "summary": told.get("description", ""),
+        "version": told.get("version", ""),
+        "scenarios": listed.get(SCENARIO, []),
+        "years": listed.get(YEAR, []),
         "href": path.relative_to(folder).as_posix(),
     }
 
@@ -122,7 +124,8 @@ def _row(path: Path, document: Document, folder: Path) -> dict[str, Any]:
 def _shown(path: Path, document: Document, root: Path, place: Place) -> dict[str, Any]:
     properties = document.get("properties", document)
     shown: dict[str, Any] = _row(path, document, root.parent) | {
-        "kind": _kind(path, document, root.parent) or document["type"].lower(),
+        "kind": _kind(path, document, root.parent)
+        or ("year" if YEAR in properties else document["type"].lower()),
         "type": document["type"],
         "license": properties.get("license", ""),
         "citation": properties.get("sci:citation", ""),

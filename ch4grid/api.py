@@ -1,5 +1,6 @@
 """The public functions, each a door to one stage: strings and folders come in here and nowhere deeper."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -14,6 +15,7 @@ from ch4grid.remote import is_url, open_dataset
 from ch4grid.stores import Workspace
 
 if TYPE_CHECKING:
+    from ch4grid.exports import Exported
     from ch4grid.graph import CausalGraph
     from ch4grid.outcomes import Outcome
     from ch4grid.planning import Plan
@@ -130,6 +132,48 @@ def spreads(
     """
     cut, _ = account.select_years(ds, years)
     return account.spreads(cut, account.place_of(cut, region, feature))
+
+
+def export(
+    product: str | Path,
+    consumer: str,
+    *,
+    years: Years | None = None,
+    ecosystems: Collection[str] = (),
+    member: int | None = None,
+    grid: str = "",
+    output: str | Path | None = None,
+) -> "Exported":
+    """The files of a published product for one of its consumers, each checked against the budget of the product.
+
+    Args:
+        product: Path or URL of its store.
+        consumer: `cf-netcdf`, `geoschem`, `imi`, `icos`, `openghg` or `csv-inventory`.
+        years: A published year or several; all of them when None.
+        ecosystems: Classes to be summed; what the consumer's contract says when empty.
+        member: Member of the ensemble in place of its mean.
+        grid: Target grid of `imi`, such as `2x2.5`.
+        output: Where the files go; `exports/PRODUCT_VERSION_SCENARIO/CONSUMER` when None.
+
+    Raises:
+        RecipeError: The consumer, a class, a member or a grid is unknown or does not fit the consumer.
+        InputError: There is no product, a year is not published, or the store is damaged.
+        RunError: The folder cannot be written, or a file would not hold the budget of the product.
+    """
+    from ch4grid.exports import export as make
+
+    asked = [years] if isinstance(years, int) else years
+    folder = None if output is None else Path(output)
+    return make(
+        open(product),
+        str(product),
+        consumer,
+        years=asked,
+        ecosystems=ecosystems,
+        member=member,
+        grid=grid,
+        output=folder,
+    )
 
 
 def regrid(

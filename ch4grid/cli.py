@@ -18,6 +18,7 @@ from ch4grid import (
     __version__,
     budget_command,
     catalog_command,
+    export_command,
     making,
     mirror_command,
     store_commands,
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.add_typer(catalog_command.app, name="catalog")
 app.command("budget")(budget_command.budget)
 store_commands.join(app)
+app.command("export")(export_command.export)
 app.command("mirror")(mirror_command.mirror)
 
 

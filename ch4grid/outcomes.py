@@ -11,7 +11,7 @@ from ch4grid.stores import beside
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did: the store, the catalog, the years made now, what they amount to and rest on, what it took."""
+    """What a run did: the store, the catalog, the years made now, what they amount to, what it took, its page."""
 
     store: Path
     catalog: Path
@@ -25,6 +25,7 @@ class Outcome:
     scenario: tuple[str, ...] = ()
     choice: str = ""
     took: tuple[Compared, ...] = ()
+    report: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The outcome as JSON values."""
@@ -43,6 +44,7 @@ class Outcome:
             "left_out": list(self.scenario),
             "choice_of_model": self.choice,
             "took": as_dicts(self.took),
+            "report": None if self.report is None else str(self.report),
         }
 
     def in_words(self) -> str:
@@ -62,6 +64,7 @@ class Outcome:
             f"open     xarray.open_zarr({str(self.store)!r})",
             f"catalog  {self.catalog / 'catalog.json'}",
             f"page     {self.catalog / 'index.html'}",
+            *([] if self.report is None else [f"report   {self.report}"]),
         ]
         return "\n".join(lines)
 

@@ -211,7 +211,7 @@ def refuse_holes(todo: Plan, failed: Sequence[cube.Failure]) -> None:
         where=todo.store,
         expected="every region of a year, and of those before it, before it is published",
         found=f"{failed[0].place}: {failed[0].reason}",
-        fix="Run again: only these regions are computed. `ch4grid status` lists them with their reasons",
+        fix="Run again: only these regions are computed. `ch4grid status` and report.html list them",
     )
 
 

@@ -6,7 +6,7 @@ its presence is what "published" means. The index page follows the catalog at th
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,11 @@ import pandas as pd
 import xarray as xr
 
 from ch4grid import __version__, budgets, catalog, cube, ledger, pages
+from ch4grid.graph import CausalGraph
 from ch4grid.recipe import Recipe
+from ch4grid.references import REFERENCES
 from ch4grid.scenarios import STRUCTURAL, followers, response_in_words
-from ch4grid.stores import Workspace, write_atomic, write_json
+from ch4grid.stores import Workspace, sha256_json, write_atomic, write_json
 
 if TYPE_CHECKING:
     from ch4grid.models import Checkpoint
@@ -70,10 +72,19 @@ SOFTWARE = ("torch", "torch-geometric", "tigramite", "numpy", "xarray", "zarr")
 
 @dataclass(frozen=True)
 class Totals:
-    """Monthly and annual budgets with their 90 % intervals [Tg], the class `all` included."""
+    """Monthly and annual budgets with their 90 % intervals [Tg], the class `all` included.
+
+    Args:
+        monthly: By month.
+        annual: By year.
+        members: The annual budgets of the members.
+        inflation: Factor on the half width of intervals.
+    """
 
     monthly: pages.Interval
     annual: pages.Interval
+    members: xr.DataArray
+    inflation: float
 
 
 def totals(product: xr.Dataset, gas: str) -> Totals:
@@ -94,7 +105,26 @@ def totals(product: xr.Dataset, gas: str) -> Totals:
     return Totals(
         monthly=pages.Interval(*budgets.interval(members, LEVEL, inflation)),
         annual=pages.Interval(*budgets.interval(yearly, LEVEL, inflation)),
+        members=yearly,
+        inflation=inflation,
     )
+
+
+def beside(found: Totals, gas: str) -> tuple[pages.Beside, ...]:
+    """Global sums of classes, mean of all years, beside published ranges of the gas; absent classes are left out.
+
+    Args:
+        found: Budgets of a product.
+        gas: Row of the gas table.
+    """
+    globe = found.members.sel(region="globe").mean("year")
+    rows = []
+    for reference in REFERENCES.get(gas, ()):
+        summed = globe.sel(ecosystem=list(reference.ecosystems)).sum("ecosystem", min_count=1)
+        if bool(summed.notnull().all()) and bool((summed != 0).any()):
+            bounds = budgets.interval(summed, LEVEL, found.inflation)
+            rows.append(pages.Beside(reference, *(float(b) for b in bounds)))
+    return tuple(rows)
 
 
 def publish_model(
@@ -243,8 +273,41 @@ def describe(
         written["difference"] = difference
     page = folder / f"{stem}.html"
     told = _page(recipe, product, found, record.store, written, record, skill)
-    pages.write_product_page(page, told)
+    pages.write_product_page(page, replace(told, index=workspace.catalog / "index.html"))
     return written | {"page": page}
+
+
+def redraw(
+    recipe: Recipe,
+    workspace: Workspace,
+    store: Path,
+    version: int,
+    product: xr.Dataset,
+    difference: Path | None,
+) -> None:
+    """Write budget table, recipe and page of a published version and scenario anew from what store and catalog hold.
+
+    Args:
+        recipe: The recipe.
+        workspace: Its folders.
+        store: The published store.
+        version: Its version.
+        product: The opened store.
+        difference: Report of what changed since the version before.
+    """
+    model, skill = catalog.model_of(workspace.catalog, product.attrs["ch4grid_checkpoint"])
+    record = record_of(recipe, store, version, store.stem, model)
+    describe(recipe, workspace, record, product, skill, difference)
+
+
+def mend_page(recipe: Recipe, workspace: Workspace, store: Path, version: int) -> None:
+    """Draw the page of a published version and scenario anew if data of its map are missing or cut."""
+    folder = catalog.product_folder(workspace.catalog, recipe.product)
+    page = folder / f"v{version}-{store.stem}.html"
+    if page.is_file() and not pages.has_its_map(page):
+        found = sorted(store.parent.glob(f"diff-v*-v{version}.{store.stem}.json"))
+        with catalog.lock(workspace.catalog), catalog.open_store(store) as product:
+            redraw(recipe, workspace, store, version, product, found[-1] if found else None)
 
 
 def write_index(workspace: Workspace) -> None:
@@ -350,11 +413,34 @@ def _page(
             "inputs": ", ".join(record.inputs) or "files named in the recipe",
             "software": ", ".join(f"{k} {v}" for k, v in record.software.items()),
         },
+        causes=_causes(product),
+        sources=_sources(store),
         citation=record.citation,
         licence=record.licence,
         limits=limits(recipe, product),
         level=LEVEL,
+        beside=() if synthetic(recipe) else beside(found, recipe.gas),
     )
+
+
+def synthetic(recipe: Recipe) -> bool:
+    """Whether the Earth of a recipe is made up, which published budgets say nothing about."""
+    return any(source.source.startswith("twin") for source in (*recipe.drivers, *recipe.sites))
+
+
+def _causes(product: xr.Dataset) -> CausalGraph | None:
+    """The causal graph that a store carries; None where it carries an empty one."""
+    text = str(product.attrs.get("ch4grid_graph", "{}"))
+    return CausalGraph.from_json(text) if json.loads(text) else None
+
+
+def _sources(store: Path) -> dict[int, str]:
+    """Digest of all objects of a year, by year."""
+    objects: dict[int, list[tuple[str, str]]] = {}
+    for row in ledger.rows_of(store):
+        if row.year is not None:
+            objects.setdefault(row.year, []).append((row.key, row.sha256))
+    return {year: sha256_json(sorted(found)) for year, found in objects.items()}
 
 
 def left_out(store: Path) -> tuple[str, ...]:

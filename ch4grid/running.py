@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ch4grid import catalog, cube, ledger, publication
+from ch4grid import catalog, cube, ledger, publication, reports
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import check as check_cluster
 from ch4grid.cluster import open_workers, processes
@@ -84,16 +84,19 @@ def run(
             revised = assembly.revised()
         if workspace.catalog.is_dir():
             publication.write_index(workspace)
+        took = _took(workspace, todo, workers.meter, keep=not failed)
+        reports.tell(workspace, todo, took, failed=failed, revised=revised)
         production.refuse_holes(todo, failed)
-        took = _took(workspace, todo, workers.meter)
+    publication.mend_page(recipe, workspace, todo.store, todo.version)
     publication.write_index(workspace)
     return _outcome(recipe, workspace, todo, revised, took)
 
 
-def _took(workspace: Workspace, todo: Plan, meter: Meter) -> tuple[Compared, ...]:
-    """What a run took beside what its plan had said, kept for the next plan."""
+def _took(workspace: Workspace, todo: Plan, meter: Meter, *, keep: bool) -> tuple[Compared, ...]:
+    """What a run took beside what its plan had said, kept for the next plan if it did all of it."""
     found = account(todo, meter)
-    measurements.keep(workspace, found)
+    if keep:
+        measurements.keep(workspace, found)
     return compare(found)
 
 
@@ -323,6 +326,7 @@ def _outcome(
         scenario=told,
         choice=recipe.choice,
         took=took,
+        report=reports.path_of(workspace) if took else None,
     )
 
 

@@ -57,6 +57,7 @@ COMMANDS = (
     "status",
     "rollback",
     "explain",
+    "export",
     "browse",
     "catalog",
 )

@@ -15,7 +15,7 @@ from planted_product import tree
 from planted_recipe import publish, recipe, write_drivers, write_inputs
 from typer.testing import CliRunner
 
-from ch4grid import catalog, cli, cube, ledger, production
+from ch4grid import catalog, cli, cube, ledger, production, reports
 from ch4grid.cube import layout
 from ch4grid.errors import InputError, RecipeError, RunError
 from ch4grid.grid import Grid
@@ -474,9 +474,13 @@ def test_a_region_that_fails_is_in_quarantine_and_a_rerun_computes_it_alone(
     ]
     reason = "year 2002, rows 0:6, columns 0:6: ArithmeticError: the flux is not finite"
     assert reason in found.in_words()
+    report = reports.path_of(fresh).read_text()
+    assert "Published 2001. 1 region(s) are in quarantine; not published: 2002." in report
+    assert "ArithmeticError: the flux is not finite" in report
     seen = breaking(monkeypatch)
     assert publish(fresh, YEARS).made == (2002,)
     assert seen == [(2002, 0)]
+    assert "quarantine" not in reports.path_of(fresh).read_text()
     assert tree(store.parent) == tree(store_of(made).parent)
     assert catalog.validate(fresh.catalog) == []
 

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from ch4grid import ledger
 from ch4grid.catalog import tree
 from ch4grid.catalog.datacube import ZARR_MEDIA_TYPE
+from ch4grid.catalog.page_files import LIST
 from ch4grid.catalog.tree import Document, resolve
 from ch4grid.errors import InputError
 from ch4grid.ledger import Row
@@ -123,8 +124,21 @@ def _assets(copy: Copy, documents: Mapping[Path, Document]) -> None:
                 target = resolve(asset["href"], path.parent)
                 (stores if asset.get("type") == ZARR_MEDIA_TYPE else files).add(target)
     _bring(copy, files | {s / METADATA for s in stores} | {ledger.path_of(s) for s in stores})
+    _bring(copy, [path for page in _folders(copy, files) for path in page])
     for store in sorted(s for s in stores if (s / METADATA).is_file()):
         _bring(copy, [store / key for key in _coordinates(store)])
+
+
+def _folders(copy: Copy, files: Iterable[Path]) -> Iterator[list[Path]]:
+    """The files beside each page, by the list that lies among them."""
+    lists = [p.with_suffix("") / LIST for p in files if p.suffix == ".html"]
+    _bring(copy, lists)
+    for path in (p for p in lists if p.is_file()):
+        try:
+            years = json.loads(path.read_bytes())["years"].values()
+            yield [path.parent / name for year in years for name in year["files"]]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue  # told by whoever compares them
 
 
 def _coordinates(store: Path) -> list[str]:

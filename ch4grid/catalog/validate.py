@@ -21,6 +21,7 @@ from ch4grid.catalog.agreement import (
 from ch4grid.catalog.assets import SHA256_MULTIHASH
 from ch4grid.catalog.fetched import fetched
 from ch4grid.catalog.listing import root_of
+from ch4grid.catalog.page_files import page_problems
 from ch4grid.catalog.schemas import FILE
 from ch4grid.catalog.tree import Document, resolve
 from ch4grid.remote import is_url
@@ -57,6 +58,7 @@ def _problems(root: Path, sizes: Sizes) -> Iterator[str]:
             yield f"{tree.href(path, root.parent).removeprefix('./')}: {problem}"
     for path in _orphans(root, documents):
         yield f"{tree.href(path, root.parent).removeprefix('./')}: no link leads to it"
+    yield from page_problems(documents, root)
     for place, problem in _disagreements(documents, sizes):
         yield f"{tree.href(place, root.parent).removeprefix('./')}: {problem}"
 

@@ -1,10 +1,11 @@
 """The page of a product: maps, budgets, seasonal cycle, skill, provenance and how to open it, in one HTML file.
 
-The file needs nothing from outside itself and no script, so it reads the same from a disk, a mail or a server. What it
-shows is computed from its inputs alone: same product, same bytes.
+The file reads the same from a disk or a server. Without scripts, or alone, it shows all but the interactive map, whose
+data lie in the folder beside it (`atlas`). What it shows is computed from its inputs alone: same product, same bytes.
 """
 
 import calendar
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +17,19 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from ch4grid.graph import CausalGraph
+from ch4grid.pages.atlas import is_whole, sweep, write_atlas
+from ch4grid.pages.causes import causes_table
 from ch4grid.pages.charts import Chart, chart
 from ch4grid.pages.colour import Scale, flux_scale, spread_scale
 from ch4grid.pages.figures import MISSING, figure, percent, words
 from ch4grid.pages.maps import data_url, display, map_png
+from ch4grid.pages.plots import Estimate, IntervalPlot, interval_plot
+from ch4grid.pages.snippets import snippets
 from ch4grid.pages.templates import render
+from ch4grid.references import Reference
 from ch4grid.stores import write_atomic
-from ch4grid.vocabulary import GASES, QUALITY_WORDS, Gas
+from ch4grid.vocabulary import GASES, NEVER_WRITTEN, QUALITY_WORDS, Gas
 
 ALL = "all"
 SPLIT_WORDS = {
@@ -50,6 +57,25 @@ class Interval(NamedTuple):
     lower: xr.DataArray
     mean: xr.DataArray
     upper: xr.DataArray
+
+
+class Beside(NamedTuple):
+    """A sum of classes, mean of all years of the product with its interval [Tg yr-1], beside a published range."""
+
+    reference: Reference
+    lower: float
+    mean: float
+    upper: float
+
+    @property
+    def verdict(self) -> str:
+        """Where the mean lies, and whether the interval reaches the range otherwise."""
+        low, high = self.reference.lower, self.reference.upper
+        if low <= self.mean <= high:
+            return "within"
+        side = "above" if self.mean > high else "below"
+        touches = self.lower <= high and self.upper >= low
+        return f"{side}, its interval reaches the range" if touches else side
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +123,10 @@ class ProductPage:
         limits: What not to use it for, one sentence each.
         level: Coverage that the intervals aim at.
         change: What differs from history; None for history.
+        causes: The causal graph; None where there is none.
+        sources: Digest of the stored values of a year, by year: the map of a year with the same is not drawn again.
+        index: The page that lists all products; None for no link.
+        beside: Global sums beside published ranges; none for a synthetic Earth.
     """
 
     title: str
@@ -117,6 +147,10 @@ class ProductPage:
     limits: Sequence[str] = ()
     level: float = 0.9
     change: Change | None = None
+    causes: CausalGraph | None = None
+    sources: Mapping[int, str] = field(default_factory=dict)
+    index: Path | None = None
+    beside: Sequence[Beside] = ()
 
 
 class Picture(NamedTuple):
@@ -128,19 +162,25 @@ class Picture(NamedTuple):
 
 
 def write_product_page(path: Path, page: ProductPage) -> Path:
-    """Write the page of a product to `path`, atomically; references to store and files are relative to it.
+    """Write the page of a product to `path` and the data of its map to the folder of the same name beside it.
+
+    Every file is written atomically, the page after what it loads; references to store and files are relative to it.
+    Data of years that the page no longer has are removed last.
 
     Raises:
-        RunError: The file cannot be written.
+        RunError: A file cannot be written.
     """
     gas = GASES[page.gas]
     last = page.dataset.sel(time=_last_year(page.dataset))
+    years = [int(y) for y in page.annual.mean["year"].values]
+    atlas = write_atlas(path.with_suffix(""), page.dataset, gas, years, page.sources)
     text = render(
         "product.html.j2",
         page=page,
         gas=gas,
         years=years_words(page.annual.mean["year"].values.tolist()),
         last_year=int(last["time"].dt.year[0]),
+        index=_relative(page.index, path) if page.index else "",
         store=_relative(page.store, path),
         files={FILE_WORDS.get(n, n): _relative(target, path) for n, target in page.files.items()},
         headline=_headline(page, gas),
@@ -148,15 +188,27 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         series=[_series(page, size) for size in ((960.0, 260.0), (380.0, 220.0))],
         cycles=_cycles(page),
         totals=_class_table(page),
+        classes=_class_plot(page),
         history=_history(page),
+        beside=_beside(page.beside),
         skill=_skill(page),
         flags=_flags(last),
+        flag_words=_flag_words(last),
+        atlas=atlas,
+        causes=causes_table(page.causes),
+        snippets=snippets(_relative(page.store, path), gas, years[-1]),
         left_out=_left_out(page.change),
         difference=_difference(page.change),
         level=round(100 * page.level),
     )
     write_atomic(path, text.encode())
+    sweep(path.with_suffix(""))
     return path
+
+
+def has_its_map(path: Path) -> bool:
+    """Whether a product page has the data of its map beside it, no file missing or cut."""
+    return is_whole(path.with_suffix(""))
 
 
 def years_words(years: Sequence[int] | pd.Index) -> str:
@@ -298,6 +350,22 @@ def _class_table(page: ProductPage) -> list[tuple[str, list[tuple[str, str]]]]:
     return rows
 
 
+def _class_plot(page: ProductPage) -> IntervalPlot:
+    """Global totals of the last year by class with their intervals."""
+    year = int(page.annual.mean["year"][-1])
+    lower, mean, upper = (b.sel(region="globe").isel(year=-1) for b in page.annual)
+    estimates = [
+        Estimate(
+            words(name) if name != ALL else "all classes",
+            float(mean.sel(ecosystem=name)),
+            float(lower.sel(ecosystem=name)),
+            float(upper.sel(ecosystem=name)),
+        )
+        for name in map(str, mean["ecosystem"].values)
+    ]
+    return interval_plot(estimates, title=f"Global totals by class in {year}", unit="Tg per year")
+
+
 def _history(page: ProductPage) -> list[tuple[int, str, str]]:
     lower, mean, upper = (_globe(b) for b in page.annual)
     return [
@@ -305,6 +373,22 @@ def _history(page: ProductPage) -> list[tuple[int, str, str]]:
         for y, lo, m, up in zip(
             mean["year"].values, lower.values, mean.values, upper.values, strict=True
         )
+    ]
+
+
+def _beside(rows: Sequence[Beside]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": row.reference.name,
+            "mean": figure(row.mean),
+            "range": f"{figure(row.lower)} to {figure(row.upper)}",
+            "published": f"{row.reference.lower:g} to {row.reference.upper:g}",
+            "period": row.reference.period,
+            "source": row.reference.source,
+            "note": row.reference.note,
+            "verdict": row.verdict,
+        }
+        for row in rows
     ]
 
 
@@ -361,6 +445,13 @@ def _difference(change: Change | None) -> list[tuple[str, str, str]]:
         )
         for row in change.difference.to_dict("records")
     ]
+
+
+def _flag_words(last: xr.Dataset) -> str:
+    """Words of every quality flag by value, as JSON for the page's scripts."""
+    told = {str(value): name for value, name, _, _ in _flags(last)}
+    text = json.dumps(told | {str(NEVER_WRITTEN): "never written"}, sort_keys=True)
+    return text.replace("<", "\\u003c")
 
 
 def _flags(last: xr.Dataset) -> list[tuple[int, str, str, str]]:

@@ -51,6 +51,8 @@ DOUBLE_BYTES = 8
 # Stored bytes of a fitted member, and of the page, table and pictures of a year: measured on the embedded recipe.
 MEMBER_BYTES = 100_000
 PAGE_BYTES = 300_000
+# Stored bytes of the page's map and series of a year per cell of the grid: measured at 0.25 degrees.
+MAP_BYTES = 60
 # Bytes per cell and month of a driver cube beside its drivers: valid fraction, two words of bits, status.
 MARK_BYTES = 13
 
@@ -196,7 +198,7 @@ class Costs:
         raw = self.shape.cells * MONTHS * len(ECOSYSTEMS) * FLOAT_BYTES
         return self._cost(
             PUBLISH,
-            stored=PAGE_BYTES / STORED_SHARE,
+            stored=(PAGE_BYTES + MAP_BYTES * self.shape.cells) / STORED_SHARE,
             held=2 * raw,
             seconds=SECONDS_PER_PAGE + self.shape.cells * SECONDS_PER_CELL_PUBLISHED,
         )

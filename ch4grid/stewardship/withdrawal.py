@@ -31,10 +31,8 @@ def withdraw(recipe: Recipe, workspace: Workspace, store: Path, version: int) ->
         held = ledger.published_years(store)
         gone = tuple(y for y in catalog.published_years(*where) if y not in held)
         if gone:
-            model, skill = catalog.model_of(workspace.catalog, product.attrs["ch4grid_checkpoint"])
-            record = publication.record_of(recipe, store, version, store.stem, model)
             difference = _compared_again(store, version)
-            publication.describe(recipe, workspace, record, product, skill, difference)
+            publication.redraw(recipe, workspace, store, version, product, difference)
         for year in gone:
             catalog.withdraw(*where, year)
         _sweep(catalog.product_folder(workspace.catalog, recipe.product), version, store.stem)

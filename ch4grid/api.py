@@ -5,6 +5,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
 import xarray as xr
 
 from ch4grid import account, budgets
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def open(product: str | Path) -> xr.Dataset:
-    """The product as a lazy Dataset.
+    """The product as a lazy Dataset, which `to_netcdf` writes as CF wants it.
 
     Args:
         product: Path or URL (s3, https or any other of fsspec) of its Zarr group. Credentials come from the environment
@@ -34,10 +35,9 @@ def open(product: str | Path) -> xr.Dataset:
         RunError: The place behind the URL does not answer, or the client of its protocol is not installed.
     """
     if is_url(product):
-        return open_dataset(str(product))
+        return _conventional(open_dataset(str(product)))
     try:
-        opened: xr.Dataset = xr.open_zarr(str(product))
-        return opened
+        return _conventional(xr.open_zarr(str(product)))
     except (FileNotFoundError, KeyError) as error:
         raise InputError(
             "no product here", where=product, expected="the Zarr group of a product", found=error
@@ -50,6 +50,17 @@ def open(product: str | Path) -> xr.Dataset:
             found=error,
             fix="`ch4grid verify STORE` names what is damaged, `ch4grid repair STORE` writes it anew",
         ) from None
+
+
+def _conventional(ds: xr.Dataset) -> xr.Dataset:
+    """The Dataset with what JSON and defaults of xarray lose: types of flag values, coordinates without fill value."""
+    for name, variable in ds.variables.items():
+        if name in ds.coords or str(name).endswith("_bnds"):
+            variable.encoding.setdefault("_FillValue", None)
+        if "flag_values" in variable.attrs:
+            flags = np.asarray(variable.attrs["flag_values"], dtype=variable.dtype)
+            variable.attrs["flag_values"] = flags
+    return ds
 
 
 @overload

@@ -17,6 +17,7 @@ from rich.console import Console
 from ch4grid import (
     __version__,
     budget_command,
+    catalog_command,
     doctor_command,
     examples,
     export_command,
@@ -55,8 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-catalog_app = typer.Typer(help="Look into and check the STAC catalog.", no_args_is_help=True)
-app.add_typer(catalog_app, name="catalog")
+app.add_typer(catalog_command.app, name="catalog")
 app.command("budget")(budget_command.budget)
 store_commands.join(app)
 app.command("export")(export_command.export)
@@ -352,47 +352,6 @@ def browse(
     from ch4grid.pages import serve
 
     serve(catalog, port, started=lambda address: say(f"{address}  (stop with Ctrl-C)"))
-
-
-@catalog_app.command("list")
-def catalog_list(catalog: CatalogDir = Path("products/catalog"), as_json: AsJson = False) -> None:
-    """List the products, models and inputs of a catalog."""
-    from ch4grid.catalog import list_catalog
-
-    rows = list_catalog(catalog)
-    if as_json:
-        say(json.dumps(rows, indent=2))
-    else:
-        say_table(rows, ("kind", "id", "version", "scenarios", "years", "href"))
-
-
-@catalog_app.command("show")
-def catalog_show(
-    name: Annotated[str, typer.Argument(help="Identifier of a collection or item.")],
-    catalog: CatalogDir = Path("products/catalog"),
-) -> None:
-    """Print one collection or item, as JSON."""
-    from ch4grid.catalog import show
-
-    say(json.dumps(show(catalog, name), indent=2))
-
-
-@catalog_app.command("validate")
-def catalog_validate(
-    catalog: CatalogDir = Path("products/catalog"), as_json: AsJson = False
-) -> None:
-    """Check a catalog offline: STAC, extension fields, links, and that it agrees with the stores."""
-    from ch4grid.catalog import validate
-
-    problems = validate(catalog)
-    say(
-        json.dumps(problems, indent=2)
-        if as_json
-        else "\n".join(problems)
-        or f"{catalog}: valid, every link resolves, and it agrees with its stores."
-    )
-    if problems:
-        raise typer.Exit(1)
 
 
 examples.teach(app)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LEVEL = 0.9
 # Regions on a page, the globe and the latitude bands first; the table beside it has all.
 PAGE_REGIONS = 12
+# Share of the upper end of a map's colours from which on sinks have colours of their own.
+DISPLAY_SINKS = 0.05
 # The scenario that others are compared with.
 HISTORY = "historical"
 # What no scenario shows, one sentence each.
@@ -130,6 +132,8 @@ def publish_model(
 ) -> str:
     """Publish the model in the catalog and return the id of its Item."""
     identifier = f"{checkpoint.architecture}-{recipe.gas}-{checkpoint.digest[:8]}"
+    place = workspace.catalog / "models" / identifier
+    graph, skill = place / "graph.json", place / "skill.csv"
     training = recipe.training.period if recipe.training else recipe.period
     record = catalog.ModelRecord(
         id=identifier,
@@ -146,8 +150,14 @@ def publish_model(
         drivers=(*checkpoint.drivers, *checkpoint.statics),
         software=software(),
         skill=tuple(checkpoint.skill),
+        files={"graph": graph} | ({"skill": skill} if checkpoint.skill else {}),
+        framework="torch" if checkpoint.architecture == "ctgat" else "",
     )
     with catalog.lock(workspace.catalog):
+        write_atomic(graph, checkpoint.graph.to_json().encode())
+        if checkpoint.skill:
+            table = pd.DataFrame([dict(row) for row in checkpoint.skill])
+            write_atomic(skill, table.to_csv(index=False, float_format="%.6g").encode())
         catalog.publish_model(workspace.catalog, record)
     return identifier
 
@@ -194,21 +204,44 @@ def publish_years(
         written = describe(recipe, workspace, record, product, checkpoint.skill, difference)
         for year, areas in years.items():
             folder = catalog.item_folder(workspace.catalog, record, year)
-            thumbnail, log = folder / "thumbnail.png", folder / "areas.json"
+            log = folder / "areas.json"
             write_json(log, areas)
-            flux = product[recipe.gas_row.flux].sel(time=str(year)).mean("time", skipna=True)
-            write_atomic(
-                thumbnail,
-                pages.thumbnail_png(
-                    flux, formula=recipe.gas_row.formula, title=f"{recipe.title}, {year}"
-                ),
-            )
+            flux = product[recipe.gas_row.flux].sel(time=str(year)).load()
+            pictures = _draw(folder, flux, recipe, f"{recipe.title}, {year}")
             catalog.publish_item(
                 workspace.catalog,
                 record,
                 year,
-                files=written | {"thumbnail": thumbnail, "areas": log},
+                files=written | pictures | {"areas": log},
+                display=display_of(flux),
             )
+
+
+def _draw(folder: Path, flux: xr.DataArray, recipe: Recipe, title: str) -> dict[str, Path]:
+    """Draw the maps of a year into its Item's folder; their files by asset key."""
+    drawn = {key: folder / f"{key}.png" for key in ("thumbnail", "quicklook", "overview")}
+    formula = recipe.gas_row.formula
+    mean = flux.mean("time", skipna=True)
+    write_atomic(drawn["thumbnail"], pages.thumbnail_png(mean, formula=formula, title=title))
+    write_atomic(drawn["quicklook"], pages.quicklook_png(flux, formula=formula, title=title))
+    write_atomic(drawn["overview"], pages.overview_png(mean, formula=formula))
+    return drawn
+
+
+def display_of(flux: xr.DataArray) -> catalog.Display | None:
+    """Ends of the colours of a map of a flux (time, latitude, longitude) [kg m-2 s-1]; None where there is none.
+
+    The upper end is the 98th percentile, rounded to two digits; the lower one mirrors it where sinks reach a twentieth
+    of it, else it is zero.
+    """
+    values = flux.values[np.isfinite(flux.values)].astype(np.float64)
+    if not values.size:
+        return None
+    low, high = np.quantile(values, (0.02, 0.98))
+    end = float(f"{max(abs(low), abs(high)):.2g}")
+    if end == 0:
+        return None
+    return catalog.Display(-end if low < -DISPLAY_SINKS * end else 0.0, end)
 
 
 def describe(

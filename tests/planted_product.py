@@ -8,7 +8,7 @@ import xarray as xr
 from ch4grid import budgets, cube
 from ch4grid.grid import Grid
 from ch4grid.stores import product_store
-from ch4grid.vocabulary import ECOSYSTEMS, months
+from ch4grid.vocabulary import ECOSYSTEMS, GASES, Gas, months
 
 GRID = Grid(4.0)
 MEMBERS = 3
@@ -96,6 +96,7 @@ def write_years(
 ) -> Path:
     """Write and publish years of the made-up product as a run does."""
     told = spec(**changes)
+    gas = told.gas
     store = store_path(output, told.version)
     static = planes(grid)
     with cube.lock(store):
@@ -103,17 +104,27 @@ def write_years(
         for year in cube.begin(store, told, {y: f"{inputs}-{y}" for y in years}):
             for tile in grid.tiles():
                 if cube.staged(store, year, tile) is None:
-                    write_tile(store, grid, tile, year, seed=seed, static=static)
+                    write_tile(store, grid, tile, year, seed=seed, static=static, gas=gas)
             cube.finish(store, year)
     return store
 
 
-def write_tile(store: Path, grid: Grid, tile, year: int, *, seed: int = 0, static: xr.Dataset):
-    """Compute and write one region."""
+def write_tile(
+    store: Path,
+    grid: Grid,
+    tile,
+    year: int,
+    *,
+    static: xr.Dataset,
+    seed: int = 0,
+    gas: Gas = GASES["ch4"],
+):
+    """Compute and write one region; of another gas the numbers are those of methane."""
     flux = flux_block(grid, tile, year, seed=seed)
-    block = cube.cell_block(flux, grid, tile)
+    flux = flux.rename({str(v): str(v).replace("ch4", gas.name) for v in flux.data_vars})
+    block = cube.cell_block(flux, grid, tile, gas=gas)
     shares = static["region_fraction"][:, tile[0], tile[1]]
-    budget = budgets.budget(flux, block["ch4_flux_member"], shares, grid, tile)
+    budget = budgets.budget(flux, block[f"{gas.flux}_member"], shares, grid, tile)
     return cube.write_block(store, block, budget, year=year, tile=tile)
 
 

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 import zarr
 
+from ch4grid import ledger
 from ch4grid.catalog import ModelRecord, ProductRecord
 from ch4grid.grid import Grid
+from ch4grid.stores import sha256_file
 from ch4grid.vocabulary import QUALITY_FLAGS, months
 
 CLASSES = ("tropical-floodplain", "upland")
@@ -86,8 +87,13 @@ def dataset(first: int, last: int, resolution: float = 15.0) -> xr.Dataset:
 
 
 def write_store(path: Path, first: int, last: int) -> Path:
-    """A consolidated store of the product Dataset."""
-    dataset(first, last).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+    """A consolidated store of the product Dataset, a year an object."""
+    ds = dataset(first, last)
+    chunks = {
+        name: {"chunks": tuple(12 if d == "time" else array.sizes[d] for d in array.dims)}
+        for name, array in ds.variables.items()
+    }
+    ds.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=chunks)
     consolidate(path)
     return path
 
@@ -102,10 +108,23 @@ def consolidate(path: Path) -> None:
 
 
 def write_ledger(path: Path, first: int, last: int) -> Path:
-    """A ledger with one row per year."""
+    """The ledger of the store beside it, with the objects that do not depend on time and those of the years."""
+    store = path.with_name(path.name.removesuffix(ledger.SUFFIX) + ".zarr")
+    sizes = {k: v.dims for k, v in dataset(first, first).variables.items()}
+    rows = []
+    for file in sorted(p for p in store.rglob("c/**/*") if p.is_file()):
+        key = file.relative_to(store).as_posix()
+        name, place = key.split("/c/")
+        dims = sizes[name]
+        year = first + int(place.split("/")[dims.index("time")]) if "time" in dims else None
+        if year is None or year <= last:
+            content = file.read_bytes()
+            told = ledger.row(name, key, content, np.zeros(1), year=year, inputs="i")
+            rows += ledger.in_state([told], "published")
     path.parent.mkdir(parents=True, exist_ok=True)
-    years = list(range(first, last + 1))
-    pd.DataFrame({"year": years, "sha256": ["0" * 64] * len(years)}).to_parquet(path)
+    root = store / "zarr.json"
+    digest = sha256_file(root) if root.is_file() else None
+    ledger.write(store, rows, root_sha256=digest)
     return path
 
 

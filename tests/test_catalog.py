@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import re
 import shutil
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pystac
@@ -33,7 +36,7 @@ def small_files(output: Path, product: stac.ProductRecord, year: int) -> dict[st
     folder = stac.item_folder(output / "catalog", product, year)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "thumbnail.png").write_bytes(b"\x89PNG")
-    (folder / "budget.csv").write_text("time,region,mean\n")
+    (folder / "budget.csv").write_text(f"period,region,mean_tg\n{year},globe,1\n")
     page = product.store.with_suffix(".html")
     page.write_text("<!doctype html>")
     return {"thumbnail": folder / "thumbnail.png", "budget": folder / "budget.csv", "page": page}
@@ -50,10 +53,28 @@ def edit(path: Path, change: dict[str, object]) -> None:
     path.write_text(json.dumps(document))
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with two published years, to be copied."""
+    output = tmp_path_factory.mktemp("published") / "products"
+    publish(output, (2001, 2002))
+    return output
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder whose store has a year more than its catalog, to be copied."""
+    output = tmp_path_factory.mktemp("growing") / "products"
+    publish(output, (2001, 2001))
+    product = record(output)
+    write_store(product.store, 2001, 2002)
+    write_ledger(product.ledger, 2001, 2002)
+    return output
+
+
 @pytest.fixture
-def output(tmp_path: Path) -> Path:
-    publish(tmp_path / "products", (2001, 2002))
-    return tmp_path / "products"
+def output(published: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(published, tmp_path / "products"))
 
 
 # Collections of inputs that come with the package.
@@ -142,14 +163,10 @@ def test_adding_a_year_refreshes_the_ledger_checksum_of_the_years_before(output:
 
 @pytest.mark.parametrize("crash_at", range(8))
 def test_a_crash_at_any_write_leaves_the_old_state_and_a_rerun_heals_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int
+    growing: Path, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int
 ) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for output in (whole, broken):
-        publish(output, (2001, 2001))
-        product = record(output)
-        write_store(product.store, 2001, 2002)
-        write_ledger(product.ledger, 2001, 2002)
+    broken, product = tmp_path / "broken", record(tmp_path / "broken")
+    shutil.copytree(growing, broken)
     files = small_files(broken, product, 2002)
     writes = iter(range(99))
     real = stac.tree.write_json
@@ -168,9 +185,7 @@ def test_a_crash_at_any_write_leaves_the_old_state_and_a_rerun_heals_it(
         assert len(list(root.get_items(recursive=True))) == 1
     monkeypatch.undo()
     stac.publish_item(broken / "catalog", product, 2002, files=files)
-    good = record(whole)
-    stac.publish_item(whole / "catalog", good, 2002, files=small_files(whole, good, 2002))
-    assert digest(whole / "catalog") == digest(broken / "catalog")
+    assert digest(published / "catalog") == digest(broken / "catalog")
     assert stac.validate(broken) == []
 
 
@@ -249,14 +264,23 @@ def test_a_missing_asset_is_refused_by_name(output: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"ch4grid:year": 2009}, "year 2009 is not in the store"),
-        ({"start_datetime": "2001-02-01T00:00:00Z"}, "covers 2001-02-01T00:00:00Z"),
-        ({"version": 1}, "expected a string"),
-        ({"processing:software": {"ch4grid": 1}}, "not a table of version strings"),
-        ({"sci:doi": "doi:10.1/x"}, "is not a DOI"),
-        ({"cube:dimensions": {}}, "no cube:dimensions"),
-        ({"cube:variables": {"x": {"type": "data", "dimensions": ["z"]}}}, "unknown dimensions"),
-        ({"datetime": "yesterday"}, "not valid STAC"),
+        ({"ch4grid:year": 2009}, "year 2009 is not in the store, which holds [2001, 2002]"),
+        ({"start_datetime": "2001-02-01T00:00:00Z"}, 'found ["2001-02-01T00:00:00Z"'),
+        ({"version": 1}, "version extension: properties/version: 1 is not of type 'string'"),
+        (
+            {"processing:software": {"ch4grid": 1}},
+            "processing extension: properties/processing:software/ch4grid: 1 is not of type 'string'",
+        ),
+        ({"sci:doi": "doi:10.1/x"}, "scientific extension: properties/sci:doi: 'doi:10.1/x' does"),
+        ({"cube:dimensions": {}}, "datacube extension: properties/cube:dimensions: {} should be"),
+        (
+            {"cube:variables": {"x": {"type": "data", "dimensions": ["z"]}}},
+            "cube:variables/x: expected dimensions among ['bounds', 'ecosystem'",
+        ),
+        (
+            {"datetime": "yesterday"},
+            "not valid STAC: properties/datetime: 'yesterday' does not match",
+        ),
     ],
 )
 def test_validate_names_what_disagrees(
@@ -266,11 +290,145 @@ def test_validate_names_what_disagrees(
     assert any(problem in p for p in stac.validate(output)), stac.validate(output)
 
 
+def grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+ITEM_FOLDER = ITEM.rsplit("/", 1)[0].format(2001)
+STORE = "ch4-made-up/v1/historical.zarr"
+ASSETS = {
+    "thumbnail": f"{ITEM_FOLDER}/thumbnail.png",
+    "budget": f"{ITEM_FOLDER}/budget.csv",
+    "page": "ch4-made-up/v1/historical.html",
+    "ledger": "ch4-made-up/v1/historical.ledger.parquet",
+}
+
+
+@pytest.mark.parametrize("key", ASSETS)
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        (Path.unlink, "expected a file or store there, found none"),
+        (grow, r"expected \d+ bytes, found \d+"),
+        (flip, "expected SHA-256 [0-9a-f]{64}, found [0-9a-f]{64}"),
+    ],
+)
+def test_an_asset_that_is_missing_or_altered_is_named(
+    output: Path, key: str, harm: Callable[[Path], None], problem: str
+) -> None:
+    harm(output / ASSETS[key])
+    told = [p for p in stac.validate(output) if f"asset '{key}'" in p]
+    assert any(re.search(problem, p) for p in told), told
+
+
+@pytest.mark.parametrize(
+    ("where", "harm", "problem"),
+    [
+        ("zarr.json", flip, "historical.zarr: cannot be compared"),
+        ("ch4_flux/c/0/0/0", Path.unlink, r"ch4_flux/c/0/0/0: expected \d+ bytes.*found none"),
+        ("ch4_flux/c/1/0/0", grow, r"ch4_flux/c/1/0/0: expected \d+ bytes.*found \d+"),
+        ("zarr.json", lambda p: p.write_text(p.read_text() + " "), "zarr.json: expected SHA-256"),
+    ],
+)
+def test_a_store_that_is_not_what_its_ledger_says_is_told(
+    output: Path, where: str, harm: Callable[[Path], None], problem: str
+) -> None:
+    harm(output / STORE / where)
+    told = "\n".join(p for p in stac.validate(output) if p.startswith("../ch4-made-up"))
+    assert re.search(problem, told), told
+
+
 def test_validate_finds_a_changed_ledger(output: Path) -> None:
     write_ledger(record(output).ledger, 2001, 2001)
-    problems = stac.validate(output)
-    assert any("asset 'ledger' has checksum" in p for p in problems)
-    assert any("the ledger has no row of 2002" in p for p in problems)
+    problems = "\n".join(stac.validate(output))
+    assert "asset 'ledger' (../../../../ch4-made-up/v1/historical.ledger.parquet)" in problems
+    assert "asset 'ledger': expected a row of 2002, found 2001" in problems
+    assert "historical.zarr: years: expected [2001] by the ledger, found [2001, 2002]" in problems
+
+
+def test_a_budget_table_without_the_year_is_told_although_its_checksum_agrees(
+    output: Path,
+) -> None:
+    product = record(output)
+    table = output / ASSETS["budget"]
+    table.write_text("period,region,mean_tg\n1999,globe,1\n")
+    stac.publish_item(output / "catalog", product, 2001, files=item_files(output, product, 2001))
+    assert [p.split(": ", 1)[1] for p in stac.validate(output)] == [
+        "asset 'budget': expected a row of 2001, found 1999"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("version", "7", 'version: expected "1", found "7"'),
+        ("cube:variables", {}, "cube:variables/ch4_flux: expected"),
+        ("summaries", {"version": ["1"]}, "summaries/ch4grid:year: expected [2001, 2002]"),
+        (
+            "extent",
+            {
+                "spatial": {"bbox": [[-180, -90, 180, 0]]},
+                "temporal": {"interval": [["2001-01-01T00:00:00Z", None]]},
+            },
+            "extent/spatial/bbox: expected [[-180.0, -90.0, 180.0, 90.0]], found [[-180, -90, 180, 0]]",
+        ),
+    ],
+)
+def test_a_collection_that_says_other_than_its_items_is_told(
+    output: Path, key: str, value: object, problem: str
+) -> None:
+    path = output / "catalog/products/ch4-made-up/collection.json"
+    document = json.loads(path.read_text()) | {key: value}
+    path.write_text(json.dumps(document))
+    assert any(problem in p for p in stac.validate(output)), stac.validate(output)
+
+
+def test_a_wrong_order_of_versions_is_told(output: Path) -> None:
+    publish(output, (2001, 2002), version=2)
+    publish(output, (2001, 2002), version=3)
+    old = json.loads((output / ITEM.format(2001)).read_text())
+    rels = {e["rel"]: e.get("title") for e in old["links"]}
+    assert rels["latest-version"] == "ch4-made-up-v3-historical-2001"
+    assert rels["successor-version"] == "ch4-made-up-v2-historical-2001"
+    edit(output / ITEM.format(2001), {"deprecated": False})
+    assert [p.split(": ", 1)[1] for p in stac.validate(output)] == [
+        "deprecated: expected true, found false"
+    ]
+
+
+def test_an_item_that_derives_from_another_model_than_its_store_is_told(output: Path) -> None:
+    trained = model(output)
+    stac.publish_model(output / "catalog", trained)
+    publish(output, (2001, 2002), model=trained.id)
+    root = output / STORE / "zarr.json"
+    document = json.loads(root.read_text())
+    document["attributes"]["ch4grid_checkpoint"] = "f" * 64
+    root.write_text(json.dumps(document))
+    problem = f'checkpoint of the model {trained.id}: expected "{"f" * 64}", found "{"0" * 64}"'
+    assert any(problem in p for p in stac.validate(output))
+
+
+def test_an_unknown_extension_is_told(output: Path) -> None:
+    path = output / ITEM.format(2001)
+    document = json.loads(path.read_text())
+    document["stac_extensions"].append("https://example.org/other/v1.0.0/schema.json")
+    path.write_text(json.dumps(document))
+    assert any("found one without bundled schema" in p for p in stac.validate(output))
+
+
+def test_validating_opens_no_socket(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    stac.publish_model(output / "catalog", model(output))
+    assert stac.validate(output) == []
 
 
 def test_validate_finds_a_missing_store(output: Path) -> None:

@@ -475,7 +475,11 @@ def test_catalog_lists_and_shows_what_was_published(here: Callable[..., Said], m
     listed = json.loads(here(made, "catalog", "list", "--json").out)
     assert "ch4-small" in [row["id"] for row in listed]
     assert "ch4-small" in here(made, "catalog", "list").out
-    assert json.loads(here(made, "catalog", "show", "ch4-small").out)["type"] == "Collection"
+    shown = json.loads(here(made, "catalog", "show", "ch4-small", "--json").out)
+    assert shown["type"] == "Collection"
+    said = here(made, "catalog", "show", "ch4-small").out
+    assert shown["citation"] in said
+    assert f"ds = xr.open_zarr({shown['assets']['data']!r})" in said
 
 
 def test_a_plan_computes_nothing_and_says_what_would_run(

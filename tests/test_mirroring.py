@@ -10,13 +10,13 @@ import fsspec
 import planted_product as planted
 import pytest
 import xarray as xr
+from catalogued_product import publish
 from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
 
 import ch4grid
 from ch4grid import catalog as stac
-from ch4grid import cube, ledger
-from ch4grid.catalog import ProductRecord
+from ch4grid import cube
 from ch4grid.cli import app
 from ch4grid.errors import InputError, RecipeError, RunError
 from ch4grid.grid import Grid
@@ -346,33 +346,6 @@ def test_an_older_mirror_that_is_overtaken_takes_nothing_back(
     assert held(memory) == files(two_years)
 
 
-def publish(output: Path, *years: int) -> Path:
-    """Tell the catalog of an output folder of years of the planted product."""
-    store, folder = store_in(output), output / "catalog"
-    record = ProductRecord(
-        product="planted",
-        title="A made-up product",
-        summary="Made up for tests.",
-        gas="ch4",
-        version=1,
-        scenario="historical",
-        store=store,
-        ledger=ledger.path_of(store),
-        inputs=("twin",),
-        model="",
-        citation="Nobody (2026): A made-up product, version 1.",
-        lineage="Random numbers.",
-        software={"ch4grid": "0.1.0"},
-        licence="CC0-1.0",
-    )
-    for year in years:
-        page = stac.item_folder(folder, record, year) / "page.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(f"<p>{year}</p>")
-        stac.publish_item(folder, record, year, files={"page": page})
-    return folder
-
-
 @pytest.fixture
 def told(one_year: Path, tmp_path: Path) -> Path:
     """An output folder with a catalogued product."""
@@ -392,6 +365,7 @@ def test_the_catalog_goes_along_and_is_valid_where_it_arrives(
         (back / key).parent.mkdir(parents=True, exist_ok=True)
         (back / key).write_bytes(content)
     assert stac.validate(back) == []
+    assert stac.validate("memory://bucket/output/catalog") == []
     assert mirror(store_in(told), URL, catalog=told / "catalog").sent == 0
 
 

@@ -14,10 +14,12 @@ import pytest
 import s3fs
 import xarray as xr
 from botocore.exceptions import EndpointConnectionError
+from catalogued_product import publish
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
 import ch4grid
+from ch4grid import catalog as stac
 from ch4grid.cli import app
 from ch4grid.errors import InputError, RunError
 from ch4grid.grid import Grid
@@ -231,6 +233,29 @@ def test_a_bucket_that_does_not_exist_is_told(
         mirror(store_in(outputs[0]), url_in("no-such-bucket-at-all"))
     with pytest.raises(InputError, match="no product here"):
         ch4grid.open(url_in("no-such-bucket-at-all"))
+
+
+def test_a_catalog_on_s3_is_listed_shown_and_proved(
+    outputs: tuple[Path, Path], bucket: tuple[s3fs.S3FileSystem, str], tmp_path: Path
+) -> None:
+    (one, _), (fs, name) = outputs, bucket
+    shutil.copytree(one, tmp_path / "out")
+    catalog = publish(tmp_path / "out", 2001)
+    (catalog / "index.html").write_text("<p>pages come along</p>")
+    mirror(store_in(tmp_path / "out"), url_in(name), catalog=catalog)
+    url = f"s3://{name}/catalog"
+    assert stac.validate(url) == []
+    assert stac.list_catalog(url) == stac.list_catalog(catalog)
+    assert stac.show(url, "planted")["assets"]["data"] == url_in(name)
+    assert fs.cat_file(f"{name}/catalog/index.html") == b"<p>pages come along</p>"
+    fs.rm_file(f"{name}/planted/v1/historical.zarr/ch4_flux/c/0/0/0")
+    assert [p.split(": ", 1)[1] for p in stac.validate(url)] == [
+        f"ch4_flux/c/0/0/0: expected {size_of(one)} bytes by the ledger, found none"
+    ]
+
+
+def size_of(output: Path) -> int:
+    return (store_in(output) / "ch4_flux" / "c" / "0" / "0" / "0").stat().st_size
 
 
 class Quiet(SimpleHTTPRequestHandler):

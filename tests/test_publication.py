@@ -103,6 +103,14 @@ def test_the_catalog_is_valid_and_holds_everything(made: Workspace) -> None:
     assert rows["product"]["id"] == "planted"
     assert rows["model"]["id"].startswith("ctgat-ch4-")
     assert (made.catalog / "index.html").is_file()
+    trained = catalog.show(made.catalog, rows["model"]["id"])
+    assert {"checkpoint", "configuration", "graph"} <= set(trained["assets"])
+    graph = Path(trained["assets"]["graph"]).read_text()
+    assert graph == Checkpoint.load(made.data / "model").graph.to_json()
+    year = catalog.show(made.catalog, "planted-v1-historical-2001")
+    wanted = {"data", "ledger", "budget", "page", "recipe", "thumbnail", "quicklook", "overview"}
+    assert wanted <= set(year["assets"])
+    assert (year["kind"], year["version"], year["years"]) == ("year", "1", [2001])
 
 
 def test_telling_it_again_changes_no_byte(made: Workspace, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from ch4grid.catalog.publish import publish_item, publish_model, published_years
 from ch4grid.catalog.records import (
     INPUT_COLLECTIONS,
     KEYWORDS,
+    Display,
     ModelRecord,
     ProductRecord,
     input_collections,
@@ -21,6 +22,7 @@ from ch4grid.catalog.validate import validate
 __all__ = [
     "INPUT_COLLECTIONS",
     "KEYWORDS",
+    "Display",
     "ModelRecord",
     "ProductRecord",
     "input_collections",

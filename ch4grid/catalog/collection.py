@@ -8,12 +8,16 @@ from typing import Any
 import pystac
 
 from ch4grid.catalog import tree
-from ch4grid.catalog.datacube import bbox, describe, open_store, year_interval
+from ch4grid.catalog.datacube import bbox, describe, map_view, open_store, year_interval
 from ch4grid.catalog.documents import EXTENSIONS, instant, lineage, product_folder, structure
 from ch4grid.catalog.records import SOFTWARE_PROVIDER, ProductRecord
+from ch4grid.catalog.schemas import RENDER
 from ch4grid.catalog.tree import Document, href, resolve
 
 DEFAULT_SCENARIO = "historical"
+# Assets of Items that a Collection offers too, from the newest Item of each scenario.
+OF_SCENARIO = ("data", "ledger", "budget", "page", "recipe")
+PICTURES = ("thumbnail", "quicklook", "overview")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Held:
         version: The latest version.
         summaries: Values of the Items' properties.
         assets: Stores and ledgers of the latest version, the newest map and page.
+        renders: Field `renders` of the newest Item of the default scenario; empty where it has none.
     """
 
     box: list[float]
@@ -35,6 +40,7 @@ class Held:
     version: str
     summaries: dict[str, Any]
     assets: dict[str, pystac.Asset]
+    renders: Document
 
 
 def held(items: Mapping[Path, Document], folder: Path) -> Held:
@@ -43,8 +49,9 @@ def held(items: Mapping[Path, Document], folder: Path) -> Held:
     newest = _newest(items, latest)
     main = newest.get(DEFAULT_SCENARIO) or newest[min(newest)]
     years = [int(i["properties"]["ch4grid:year"]) for i in items.values()]
+    span = _span(items, items[main])
     with open_store(resolve(items[main]["assets"]["data"]["href"], main.parent)) as ds:
-        box, cube = bbox(ds), describe(ds, *_span(items, items[main]))
+        box, cube = bbox(ds), describe(ds, span[0], span[-1])
     return Held(
         box=box,
         interval=year_interval(min(years), max(years)),
@@ -52,6 +59,7 @@ def held(items: Mapping[Path, Document], folder: Path) -> Held:
         version=str(latest),
         summaries=_summaries(items),
         assets=_collection_assets(newest, items, folder),
+        renders=_renders(items[main]["properties"]),
     )
 
 
@@ -72,8 +80,9 @@ def collection_document(
             pystac.SpatialExtent([all_items.box]),
             pystac.TemporalExtent([[instant(t) for t in all_items.interval]]),
         ),
-        stac_extensions=EXTENSIONS,
+        stac_extensions=extensions(all_items),
         extra_fields=all_items.cube
+        | all_items.renders
         | {"version": all_items.version, "deprecated": False, "sci:citation": product.citation}
         | ({"sci:doi": product.doi} if product.doi else {}),
         summaries=pystac.Summaries(all_items.summaries),
@@ -92,7 +101,9 @@ def remaining_document(
     return (
         collection
         | left.cube
+        | left.renders
         | {
+            "stac_extensions": extensions(left),
             "extent": {
                 "spatial": {"bbox": [left.box]},
                 "temporal": {"interval": [left.interval]},
@@ -105,15 +116,24 @@ def remaining_document(
     )
 
 
-def _span(items: Mapping[Path, Document], like: Document) -> tuple[int, int]:
-    """First and last published year of the version and scenario of one Item."""
+def extensions(all_items: Held) -> list[str]:
+    """Extensions of the Collection over the Items."""
+    return sorted([*EXTENSIONS, RENDER]) if all_items.renders else EXTENSIONS
+
+
+def _renders(properties: Document) -> Document:
+    return {"renders": properties["renders"]} if "renders" in properties else {}
+
+
+def _span(items: Mapping[Path, Document], like: Document) -> tuple[int, ...]:
+    """Published years of the version and scenario of one Item, ascending."""
     keys = ("version", "ch4grid:scenario")
     years = [
         int(i["properties"]["ch4grid:year"])
         for i in items.values()
         if all(i["properties"][k] == like["properties"][k] for k in keys)
     ]
-    return min(years), max(years)
+    return tuple(sorted(years))
 
 
 def _newest(items: Mapping[Path, Document], version: int) -> dict[str, Path]:
@@ -144,16 +164,26 @@ def _collection_providers(product: ProductRecord) -> list[Document]:
 def _collection_assets(
     newest: Mapping[str, Path], items: Mapping[Path, Document], folder: Path
 ) -> dict[str, pystac.Asset]:
-    """The stores and ledgers of the latest version, and the newest map and page for people."""
+    """Stores, ledgers and tables of the latest version by scenario, and the newest pictures of the default one."""
     default = DEFAULT_SCENARIO if DEFAULT_SCENARIO in newest else min(newest)
     assets = {}
     for scenario, path in newest.items():
-        for key, asset in items[path]["assets"].items():
-            if key in ("data", "ledger", "page") or (key == "thumbnail" and scenario == default):
-                name = key if scenario == default else f"{key}-{scenario}"
-                moved = {"href": href(resolve(asset["href"], path.parent), folder)}
-                assets[name] = pystac.Asset.from_dict(asset | moved)
+        wanted = (*OF_SCENARIO, *PICTURES) if scenario == default else OF_SCENARIO
+        for key in [k for k in wanted if k in items[path]["assets"]]:
+            asset = items[path]["assets"][key]
+            moved = asset | {"href": href(resolve(asset["href"], path.parent), folder)}
+            if key == "data":
+                moved |= _whole_view(asset, path, _span(items, items[path]))
+            name = key if scenario == default else f"{key}-{scenario}"
+            assets[name] = pystac.Asset.from_dict(moved)
     return assets
+
+
+def _whole_view(asset: Document, path: Path, years: tuple[int, ...]) -> Document:
+    """What a map shows of a store over all its published years."""
+    shown = asset.get("cube:variables", {})
+    with open_store(resolve(asset["href"], path.parent)) as ds:
+        return map_view(ds, next(iter(shown)), years) if shown else {}
 
 
 def _collection_links(

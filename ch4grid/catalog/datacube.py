@@ -1,7 +1,7 @@
 """The datacube and zarr descriptions of a store, read from the store itself so that they cannot disagree with it."""
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,18 @@ def describe(ds: xr.Dataset, first: int, last: int) -> dict[str, Any]:
             if name not in ds.sizes
         },
     }
+
+
+def map_view(ds: xr.Dataset, variable: str, years: Sequence[int]) -> dict[str, Any]:
+    """The datacube fields of the one variable that a map shows, for the asset of a store.
+
+    Its time dimension lists the months [YYYY-MM-DD], so that a viewer has steps to choose from.
+    """
+    times = pd.DatetimeIndex(ds["time"].values)
+    shown = times[times.year.isin(list(years))]
+    dimensions = {str(n): _dimension(ds, n, (min(years), max(years))) for n in ds[variable].dims}
+    dimensions["time"] |= {"values": [f"{t:%Y-%m-%d}" for t in shown]}
+    return {"cube:dimensions": dimensions, "cube:variables": {variable: _variable(ds, variable)}}
 
 
 def labels(coordinate: xr.DataArray) -> list[str | int | float]:

@@ -4,24 +4,27 @@ A reader who starts at the root sees a year only when its Item and everything it
 the old state to readers; the same call again ends with the same bytes as if nothing had happened.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from ch4grid.catalog import tree
+from ch4grid.catalog.assets import file_fields
 from ch4grid.catalog.collection import collection_document, remaining_document
-from ch4grid.catalog.documents import (
-    file_fields,
-    item_document,
-    item_folder,
-    model_document,
-    product_folder,
-)
-from ch4grid.catalog.records import ModelRecord, ProductRecord
+from ch4grid.catalog.documents import item_document, item_folder, product_folder
+from ch4grid.catalog.model_item import model_document
+from ch4grid.catalog.records import Display, ModelRecord, ProductRecord
 from ch4grid.catalog.tree import Document, href, resolve, write_if_changed
+from ch4grid.catalog.versions import versioned
 
 
 def publish_item(
-    catalog: Path, product: ProductRecord, year: int, *, files: Mapping[str, Path]
+    catalog: Path,
+    product: ProductRecord,
+    year: int,
+    *,
+    files: Mapping[str, Path],
+    display: Display | None = None,
 ) -> Path:
     """Publish one year of a product: its Item, the Collection and the link down to it.
 
@@ -30,6 +33,7 @@ def publish_item(
         product: The version and scenario.
         year: The year, complete on the time axis of the consolidated store.
         files: Assets besides store and ledger by key: `thumbnail`, `budget`, `page`, `recipe`, `graph`, ...
+        display: Ends of the colours of its map; the Item has no hint for viewers without.
 
     Returns:
         The Item's file.
@@ -40,7 +44,7 @@ def publish_item(
     tree.install(catalog)
     folder = item_folder(catalog, product, year)
     path = folder / f"{product.item_id(year)}.json"
-    item = item_document(catalog, product, year, {"ledger": product.ledger, **files})
+    item = item_document(catalog, product, year, {"ledger": product.ledger, **files}, display)
     items = _items(catalog, product.product) | {path: item}
     settled = _settle(items)
     for place in sorted(settled, key=lambda p: (p == path, str(p))):
@@ -149,38 +153,16 @@ def _unlink_collection(catalog: Path, where: Path) -> None:
 
 def _settle(items: Mapping[Path, Document]) -> dict[Path, Document]:
     """Items with checksums as the files are now and, for each year and scenario, the order of versions."""
-    chains: dict[tuple[str, int], list[tuple[int, Path]]] = {}
-    for path, item in items.items():
-        p = item["properties"]
-        chain = chains.setdefault((p["ch4grid:scenario"], p["ch4grid:year"]), [])
-        chain.append((int(p["version"]), path))
-    settled = {}
-    for chain in chains.values():
-        order = [path for _, path in sorted(chain)]
-        for i, path in enumerate(order):
-            older, newer = order[i - 1] if i else None, order[i + 1] if i + 1 < len(order) else None
-            settled[path] = _versioned(_rechecked(items[path], path.parent), path, older, newer)
-    return settled
+    fields = cache(file_fields)
+    return versioned({path: _rechecked(item, path.parent, fields) for path, item in items.items()})
 
 
-def _rechecked(item: Document, folder: Path) -> Document:
+def _rechecked(item: Document, folder: Path, fields: Callable[[Path], Document]) -> Document:
     assets = {}
     for key, asset in item["assets"].items():
         path = resolve(asset["href"], folder)
-        assets[key] = asset | (file_fields(path) if path.is_file() else {})
+        assets[key] = asset | (fields(path) if path.is_file() else {})
     return item | {"assets": assets}
-
-
-def _versioned(item: Document, path: Path, older: Path | None, newer: Path | None) -> Document:
-    rels = ("predecessor-version", "successor-version")
-    kept = [e for e in item["links"] if e["rel"] not in rels]
-    neighbours = [
-        tree.link(rel, href(other, path.parent), title=other.stem, media_type=tree.GEOJSON)
-        for rel, other in zip(rels, (older, newer), strict=True)
-        if other is not None
-    ]
-    properties = item["properties"] | {"deprecated": newer is not None}
-    return item | {"links": [*kept, *neighbours], "properties": properties}
 
 
 def _publish_collection(

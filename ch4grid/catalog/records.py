@@ -36,6 +36,19 @@ def input_collections(sources: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class Display:
+    """Ends of the colours of a map.
+
+    Args:
+        low: Lower end [kg m-2 s-1]; below zero where there are sinks.
+        high: Upper end [kg m-2 s-1].
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class ProductRecord:
     """One version and scenario of a product, as it is described to the world.
 
@@ -77,6 +90,11 @@ class ProductRecord:
     keywords: tuple[str, ...] = ("methane", *KEYWORDS)
     providers: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def flux(self) -> str:
+        """Name of the flux in the store, the variable that maps show."""
+        return f"{self.gas}_flux"
+
     def item_id(self, year: int) -> str:
         """Id of the Item of a year; readable, never parsed."""
         return f"{self.product}-v{self.version}-{self.scenario}-{year}"
@@ -99,6 +117,8 @@ class ModelRecord:
         drivers: Names of dynamic and static predictors.
         software: Package names and versions.
         skill: Rows of split, n, asinh_nse, nse, coverage90, ... as plain JSON values.
+        files: Further files by asset key: `graph`, `skill`, ...
+        framework: Package of `software` that runs the model; empty where none does in particular.
         licence: SPDX identifier.
     """
 
@@ -114,4 +134,6 @@ class ModelRecord:
     drivers: tuple[str, ...]
     software: Mapping[str, str]
     skill: tuple[Mapping[str, Any], ...] = field(default=())
+    files: Mapping[str, Path] = field(default_factory=dict)
+    framework: str = ""
     licence: str = "CC-BY-4.0"

@@ -169,6 +169,11 @@ def group_attributes(spec: ProductSpec, grid: Grid, inputs: Mapping[int, str]) -
         "license": spec.licence,
         "source": "eddy-covariance towers upscaled with a graph network under a discovered causal graph",
         "history": f"made by ch4grid {_package_version()} from the recipe in ch4grid_recipe",
+        "comment": "To sum over cells, sum every member first and take the spread of the sums; standard errors of "
+        "cells do not add. quality_flag says what each value rests on.",
+        "acknowledgement": "Rests on the towers, drivers and maps that ch4grid_recipe names; cite them as the catalog "
+        "says.",
+        "project": "ch4grid",
         "processing_level": "L4",
         "cdm_data_type": "Grid",
         "standard_name_vocabulary": "CF Standard Name Table v93",

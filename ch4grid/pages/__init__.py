@@ -10,6 +10,7 @@ from ch4grid.pages.product import (
     has_its_map,
     write_product_page,
 )
+from ch4grid.pages.quicklook import overview_png, quicklook_png
 from ch4grid.pages.report import RunReport, StageReport, YearReport, write_report
 from ch4grid.pages.server import serve
 
@@ -23,6 +24,8 @@ __all__ = [
     "StageReport",
     "YearReport",
     "has_its_map",
+    "overview_png",
+    "quicklook_png",
     "serve",
     "thumbnail_png",
     "write_index",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -81,7 +81,13 @@ def kill_a_worker(pid: int) -> bool:
 
 
 def kills(
-    folder: Path, years: tuple[str, ...], count: int, *, seed: int = 20, every_other: bool = True
+    folder: Path,
+    years: tuple[str, ...],
+    count: int,
+    *,
+    seed: int = 20,
+    every_other: bool = True,
+    tell: Callable[[str], object] = lambda text: None,
 ) -> tuple[Counter[str], dict[str, Sequence[str]]]:
     """Kill runs spread over their whole length and run each again to its end.
 
@@ -91,6 +97,7 @@ def kills(
         count: Number of kills.
         seed: Of the moments.
         every_other: Kill a single worker every other time.
+        tell: Told how it stands after every kill.
 
     Returns:
         How many of what kind, and the objects that differ from those of a run that nothing killed, by moment.
@@ -118,6 +125,7 @@ def kills(
                 dict(found.items() ^ expected.items())
             )
         shutil.rmtree(copy)
+        tell(f"{kill + 1} kills, {kill + 1 - len(differing)} with the same bytes")
     return told, differing
 
 

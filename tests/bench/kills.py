@@ -32,7 +32,11 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="Failed to open Zarr store")
     with tempfile.TemporaryDirectory() as folder:
         told, differing = kills(
-            Path(folder), FIRST if given.new else SECOND, given.kills, seed=given.seed
+            Path(folder),
+            FIRST if given.new else SECOND,
+            given.kills,
+            seed=given.seed,
+            tell=lambda text: print(text, file=sys.stderr, flush=True),
         )
     found = {
         "kills": given.kills,

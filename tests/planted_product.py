@@ -140,4 +140,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 def mirrored(folder: Path) -> dict[str, bytes]:
     """The files below a folder that a mirror holds: not those that lie beside a store for its repair."""
     own = (".metadata.json", ".inputs.json", ".retractions.json")
-    return {name: content for name, content in tree(folder).items() if not name.endswith(own)}
+    return {
+        name: content
+        for name, content in tree(folder).items()
+        if not name.endswith(own) and ".records/" not in name
+    }

@@ -102,6 +102,8 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+# pystac-client tells that a static catalog is no API
+@pytest.mark.filterwarnings("ignore::pystac_client.warnings.PystacClientWarning")
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_a_document_does_what_it_says(
     quick: Session, path: Path, monkeypatch: pytest.MonkeyPatch

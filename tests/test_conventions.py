@@ -76,6 +76,7 @@ def excerpt(store: Path, file: Path) -> Path:
 
 CASES: dict[str, dict[str, Any]] = {
     "tiny": {"recipe": "tiny.yaml"},
+    "flagship": {"recipe": "ch4-ecosystem-monthly.yaml"},
     "flagship-scenario": {"recipe": "ch4-ecosystem-monthly.yaml", "intervened": True},
     "co2": {"recipe": "co2-twin.yaml"},
     "n2o-scenario": {"recipe": "n2o-twin.yaml", "intervened": True},

@@ -10,7 +10,7 @@ from typing import Any
 
 import xarray as xr
 
-from ch4grid import budgets, cube, extents, ledger, publication, training
+from ch4grid import budgets, cube, disclosure, extents, ledger, publication, training
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
 from ch4grid.drivers.cube import Mapper
@@ -313,7 +313,7 @@ def _spec(
         gas=recipe.gas_row,
         static_fraction="time" not in areas["ecosystem_fraction"].dims,
         attributes={budgets.INFLATION: f"{checkpoint.calibration['inflation']:.6g}"}
-        | publication.scenario_attributes(recipe, todo.scenario, checkpoint),
+        | disclosure.scenario_attributes(recipe, todo.scenario, checkpoint),
         intervened=recipe.scenarios[todo.scenario].changes,
     )
 

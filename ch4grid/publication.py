@@ -6,7 +6,7 @@ its presence is what "published" means. The index page follows the catalog at th
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,116 +15,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ch4grid import __version__, budgets, catalog, cube, ledger, pages
+from ch4grid import __version__, catalog, ledger, pages
+from ch4grid.disclosure import change_of, limits
 from ch4grid.graph import CausalGraph
 from ch4grid.recipe import Recipe
-from ch4grid.references import REFERENCES
-from ch4grid.scenarios import STRUCTURAL, followers, response_in_words
 from ch4grid.stores import Workspace, sha256_json, write_atomic, write_json
+from ch4grid.totals import LEVEL, Totals, beside, totals, write_totals
 
 if TYPE_CHECKING:
     from ch4grid.models import Checkpoint
 
-LEVEL = 0.9
 # Regions on a page, the globe and the latitude bands first; the table beside it has all.
 PAGE_REGIONS = 12
 # Share of the upper end of a map's colours from which on sinks have colours of their own.
 DISPLAY_SINKS = 0.05
-# The scenario that others are compared with.
-HISTORY = "historical"
-# What no scenario shows, one sentence each.
-SCENARIO_LIMITS = (
-    "It is the answer of a statistical model to changed inputs, consistent with the towers, and no forecast.",
-    "The change is lasting and the same in every month; how the world gets there is not part of it.",
-    "Climate normals, soils and cities stay as they were: ecosystems do not move or adapt.",
-    "New wetland emits like the wetland that the cell has, drained land like its upland, both at once.",
-    "Cells that the change takes out of what the towers cover are left out: totals of the two cubes do not compare, "
-    "the paired difference over the cells that both have does.",
-)
-# What besides no scenario shows by the way in which the flux answers changed drivers.
-RESPONSE_LIMITS = {
-    "structural": "The flux equations are straight lines in asinh space, fitted to departures from the mean year: a "
-    "lasting change is taken to act like a passing one, and a driver with little chance in the causal graph does "
-    "nothing. The interval holds what is not known of these equations, not of those among drivers.",
-    "model": "The model is fitted to predict and may read one cause through another that moves with it, so it can "
-    "answer the change of a single driver too weakly.",
-}
-# What a product of a gas must not be used for besides.
-GAS_LIMITS: dict[str, tuple[str, ...]] = {
-    "ch4": (
-        "Upland fluxes are of the size of the measurement noise; do not read single upland cells.",
-        "Urban fluxes overlap with the waste and gas sectors of inventories; do not add them up.",
-    ),
-    "co2": (
-        "The flux is net ecosystem exchange: totals are small differences of uptake and respiration, and fire, harvest "
-        "and rivers are not in them.",
-        "Urban fluxes overlap with the fossil fuel sectors of inventories; do not add them up.",
-    ),
-    "n2o": (
-        "The flux comes in pulses: which month has one is hardly foreseen, so do not read single cell-months. A total "
-        "rests on the few towers of the classes that carry it; on twins it was 0.8 to 1.3 times the truth.",
-        "Urban and paddy fluxes overlap with the sectors of inventories; do not add them up.",
-    ),
-}
 # Packages whose version can change a value.
 SOFTWARE = ("torch", "torch-geometric", "tigramite", "numpy", "xarray", "zarr")
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Monthly and annual budgets with their 90 % intervals [Tg], the class `all` included.
-
-    Args:
-        monthly: By month.
-        annual: By year.
-        members: The annual budgets of the members.
-        inflation: Factor on the half width of intervals.
-    """
-
-    monthly: pages.Interval
-    annual: pages.Interval
-    members: xr.DataArray
-    inflation: float
-
-
-def totals(product: xr.Dataset, gas: str) -> Totals:
-    """Budgets of an opened product: members are summed first, then their spread is taken (methods 3.9).
-
-    Args:
-        product: The opened product.
-        gas: Row of the gas table.
-    """
-    table = product[f"{gas}_budget"].load()
-    # years of the axis that nobody has made yet have no sum, rather than one of zero
-    everything = table.sum("ecosystem", keep_attrs=True, min_count=1)
-    everything = everything.expand_dims(ecosystem=["all"])
-    members = xr.concat([table, everything], dim="ecosystem").transpose(*table.dims)
-    members = members.dropna("time", how="all")
-    inflation = float(product.attrs.get(budgets.INFLATION, 1.0))
-    yearly = budgets.annual(members)
-    return Totals(
-        monthly=pages.Interval(*budgets.interval(members, LEVEL, inflation)),
-        annual=pages.Interval(*budgets.interval(yearly, LEVEL, inflation)),
-        members=yearly,
-        inflation=inflation,
-    )
-
-
-def beside(found: Totals, gas: str) -> tuple[pages.Beside, ...]:
-    """Global sums of classes, mean of all years, beside published ranges of the gas; absent classes are left out.
-
-    Args:
-        found: Budgets of a product.
-        gas: Row of the gas table.
-    """
-    globe = found.members.sel(region="globe").mean("year")
-    rows = []
-    for reference in REFERENCES.get(gas, ()):
-        summed = globe.sel(ecosystem=list(reference.ecosystems)).sum("ecosystem", min_count=1)
-        if bool(summed.notnull().all()) and bool((summed != 0).any()):
-            bounds = budgets.interval(summed, LEVEL, found.inflation)
-            rows.append(pages.Beside(reference, *(float(b) for b in bounds)))
-    return tuple(rows)
 
 
 def publish_model(
@@ -266,7 +172,7 @@ def describe(
     folder = catalog.product_folder(workspace.catalog, recipe.product)
     stem = f"v{record.version}-{record.scenario}"
     written = {
-        "budget": _write_budget(folder / f"{stem}-budget.csv", found),
+        "budget": write_totals(folder / f"{stem}-budget.csv", found),
         "recipe": _write_recipe(folder / f"{stem}-recipe.json", recipe),
     }
     if difference is not None:
@@ -357,23 +263,6 @@ def record_of(
     )
 
 
-def _write_budget(path: Path, found: Totals) -> Path:
-    """Annual and monthly budgets as one table: period, ecosystem, region, mean, lower, upper [Tg]."""
-    frames = []
-    for dim, interval in (("time", found.monthly), ("year", found.annual)):
-        columns = zip(("lower_tg", "mean_tg", "upper_tg"), interval, strict=True)
-        frame = xr.Dataset({name: values.drop_attrs() for name, values in columns}).to_dataframe()
-        frame = frame.reset_index()
-        period = frame.pop(dim)
-        text = period.dt.strftime("%Y-%m") if dim == "time" else period.astype(str)
-        frame.insert(0, "period", text)
-        frames.append(frame)
-    table = pd.concat(frames).dropna()
-    names = ["period", "ecosystem", "region", "mean_tg", "lower_tg", "upper_tg"]
-    write_atomic(path, table[names].to_csv(index=False, float_format="%.6g").encode())
-    return path
-
-
 def _write_recipe(path: Path, recipe: Recipe) -> Path:
     write_json(path, recipe.resolved())
     return path
@@ -406,7 +295,7 @@ def _page(
         store=store,
         files={**files, "ledger": record.ledger},
         skill=skill,
-        change=_change(recipe, product, store),
+        change=change_of(recipe, product, store),
         provenance={
             "model": f"{record.model}, checkpoint {product.attrs['ch4grid_checkpoint'][:16]}",
             **({"choice of the model": recipe.choice} if recipe.choice else {}),
@@ -441,94 +330,6 @@ def _sources(store: Path) -> dict[int, str]:
         if row.year is not None:
             objects.setdefault(row.year, []).append((row.key, row.sha256))
     return {year: sha256_json(sorted(found)) for year, found in objects.items()}
-
-
-def left_out(store: Path) -> tuple[str, ...]:
-    """What a scenario's store leaves out because it leaves the training, one line by year."""
-    with catalog.open_store(store) as product:
-        told = json.loads(product.attrs.get(cube.OUTSIDE_TRAINING, "{}"))
-    return tuple(
-        f"{year}: {found['cell_months']:.1%} of the cell-months left out, outside the training under the scenario"
-        + (
-            f", with {found['historical_emission']:.1%} of the historical exchange"
-            if found["historical_emission"] is not None
-            else ""
-        )
-        for year, found in sorted(told.items())
-    )
-
-
-def paired(store: Path, recipe: Recipe) -> pd.DataFrame | None:
-    """The paired difference of a scenario to history beside it; None for history, or where no year is in both."""
-    past = store.with_name(f"{HISTORY}.zarr")
-    if past == store or not (past / "zarr.json").is_file():
-        return None
-    with catalog.open_store(store) as new, catalog.open_store(past) as old:
-        return budgets.paired_difference(new, old, recipe.gas_row, LEVEL)
-
-
-def scenario_attributes(recipe: Recipe, name: str, checkpoint: "Checkpoint") -> dict[str, str]:
-    """Attributes of a scenario's store: what was changed and what follows from it; none for history."""
-    scenario = recipe.scenarios[name]
-    if not scenario.changes:
-        return {}
-    return {
-        "scenario_changes": "; ".join(scenario.in_words()),
-        "scenario_consequences": _consequences(recipe, name, checkpoint),
-        "scenario_response": response_in_words(scenario, checkpoint.structure, checkpoint.drivers),
-    }
-
-
-def _consequences(recipe: Recipe, name: str, checkpoint: "Checkpoint") -> str:
-    """What follows from a scenario's change of drivers, in a sentence."""
-    scenario = recipe.scenarios[name]
-    if not scenario.propagate or checkpoint.structure is None:
-        return "All other drivers are those of history: nothing follows from the change."
-    names = followers(checkpoint.drivers, scenario, checkpoint.structure)
-    return (
-        f"By the structural model of the towers' weather, for good: {', '.join(names)} follow."
-        if names
-        else "The structural model knows no driver that follows from the change."
-    )
-
-
-def _change(recipe: Recipe, product: xr.Dataset, store: Path) -> pages.Change | None:
-    """What the page of a scenario says besides; None for history."""
-    name = store.stem
-    scenario = recipe.scenarios[name]
-    if not scenario.changes:
-        return None
-    told = json.loads(product.attrs.get(cube.OUTSIDE_TRAINING, "{}"))
-    found = paired(store, recipe)
-    response = str(product.attrs["scenario_response"])
-    by = "structural" if STRUCTURAL in response else "model"
-    return pages.Change(
-        changed=scenario.in_words(),
-        follows=str(product.attrs["scenario_consequences"]),
-        response=response,
-        left_out={int(y): v for y, v in told.items()},
-        difference=found,
-        limits=(
-            *SCENARIO_LIMITS,
-            *([RESPONSE_LIMITS[by]] if scenario.forced else []),
-        ),
-    )
-
-
-def limits(recipe: Recipe, product: xr.Dataset) -> tuple[str, ...]:
-    """What the product must not be used for, one sentence each, with the figures of this product."""
-    flags = product["quality_flag"].isel(time=slice(-12, None)).load()
-    meanings = str(flags.attrs["flag_meanings"]).split()
-    outside = int(
-        np.atleast_1d(flags.attrs["flag_values"])[meanings.index("outside_applicability")]
-    )
-    area = product["cell_area"] * product["land_fraction"]
-    share = float(((flags == outside) * area).sum() / (area.sum() * flags.sizes["time"]))
-    return (
-        f"{share:.0%} of the land area lies outside the conditions that the towers cover (flag outside_applicability).",
-        *GAS_LIMITS[recipe.gas],
-        "Attention weights are no effects, and nothing here is a causal claim about a single place.",
-    )
 
 
 def _entries(workspace: Workspace, row: Mapping[str, Any]) -> list[pages.IndexEntry]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ch4grid import catalog, cube, ledger, publication, reports
+from ch4grid import catalog, cube, disclosure, ledger, publication, reports, totals
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import check as check_cluster
 from ch4grid.cluster import open_workers, processes
@@ -311,9 +311,9 @@ def _outcome(
     took: tuple[Compared, ...],
 ) -> Outcome:
     with catalog.open_store(todo.store) as product:
-        annual = publication.totals(product, recipe.gas).annual
+        annual = totals.totals(product, recipe.gas).annual
     globe = [v.sel(ecosystem="all", region="globe") for v in annual]
-    totals = {str(int(y)): [float(v.sel(year=y)) for v in globe] for y in globe[0]["year"].values}
+    by_year = {str(int(y)): [float(v.sel(year=y)) for v in globe] for y in globe[0]["year"].values}
     difference, told = _against_history(recipe, todo)
     return Outcome(
         store=todo.store,
@@ -321,7 +321,7 @@ def _outcome(
         made=tuple(y.year for y in todo.years if y.action == "make"),
         published=ledger.published_years(todo.store),
         reason=todo.version_reason,
-        totals=totals,
+        totals=by_year,
         doubts=todo.doubts,
         revised=revised,
         difference=difference,
@@ -338,8 +338,8 @@ def _against_history(
     """The paired difference of a scenario to history [Tg yr-1] as rows and in words; nothing for history itself."""
     if not recipe.scenarios[todo.scenario].changes:
         return None, ()
-    told = publication.left_out(todo.store)
-    found = publication.paired(todo.store, recipe)
+    told = disclosure.left_out(todo.store)
+    found = disclosure.paired(todo.store, recipe)
     if found is None:
         return None, (*told, "no year of the historical product to compare with")
     rows = tuple({str(k): v for k, v in row.items()} for row in found.to_dict("records"))

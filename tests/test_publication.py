@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from planted_recipe import publish, recipe, write_inputs
 
-from ch4grid import budgets, catalog, production, publication, reports
+from ch4grid import budgets, catalog, disclosure, production, publication, reports, totals
 from ch4grid.assembly import Assembly
 from ch4grid.cluster import Workers
 from ch4grid.models import Checkpoint
@@ -40,31 +40,31 @@ def told_in(workspace: Workspace) -> Path:
 
 
 def test_the_class_all_is_the_sum_of_the_classes(product: xr.Dataset) -> None:
-    found = publication.totals(product, "ch4")
+    found = totals.totals(product, "ch4")
     mean = found.monthly.mean
     classes = mean.drop_sel(ecosystem="all").sum("ecosystem")
     np.testing.assert_allclose(mean.sel(ecosystem="all"), classes, rtol=1e-9)
 
 
 def test_members_are_summed_before_their_spread_is_taken(product: xr.Dataset) -> None:
-    found = publication.totals(product, "ch4").annual
+    found = totals.totals(product, "ch4").annual
     yearly = product["ch4_budget"].sum(("ecosystem", "time")).sel(region="globe")
     every = {"ecosystem": "all", "region": "globe", "year": 2001}
     np.testing.assert_allclose(found.mean.sel(every), yearly.mean(), rtol=1e-9)
-    one = publication.totals(product.assign(ch4_budget=0 * product["ch4_budget"] + 1), "ch4")
+    one = totals.totals(product.assign(ch4_budget=0 * product["ch4_budget"] + 1), "ch4")
     np.testing.assert_array_equal(one.annual.lower, one.annual.upper)
 
 
 def test_wetlands_beside_published_ranges_are_summed_by_member(product: xr.Dataset) -> None:
-    found = publication.totals(product, "ch4")
-    rows = {row.reference.source: row for row in publication.beside(found, "ch4")}
+    found = totals.totals(product, "ch4")
+    rows = {row.reference.source: row for row in totals.beside(found, "ch4")}
     row = rows["Saunois et al. 2025, bottom-up"]
     classes = list(row.reference.ecosystems)
     by_hand = product["ch4_budget"].sel(region="globe", ecosystem=classes)
     members = by_hand.sum(("ecosystem", "time"))
     bounds = [float(b) for b in budgets.interval(members, 0.9, found.inflation)]
     assert [row.lower, row.mean, row.upper] == pytest.approx(bounds, rel=1e-9)
-    assert publication.beside(found, "n2o") == ()
+    assert totals.beside(found, "n2o") == ()
 
 
 def test_a_made_up_earth_stands_beside_nothing_published(made: Workspace) -> None:
@@ -93,7 +93,7 @@ def test_the_limits_count_the_land_outside_applicability(product: xr.Dataset) ->
     outside = product["quality_flag"].values == QUALITY_FLAGS["outside_applicability"]
     area = (product["cell_area"] * product["land_fraction"]).values
     share = sum((month * area).sum() for month in outside) / (12 * area.sum())
-    assert publication.limits(recipe(), product)[0].startswith(f"{share:.0%} of the land area")
+    assert disclosure.limits(recipe(), product)[0].startswith(f"{share:.0%} of the land area")
 
 
 def test_the_catalog_is_valid_and_holds_everything(made: Workspace) -> None:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from ch4grid import pages
 from ch4grid.pages.server import open_server
-from ch4grid.publication import totals
+from ch4grid.totals import totals
 from ch4grid.vocabulary import FLUX_UNITS
 
 CHROMIUM = next(

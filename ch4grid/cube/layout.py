@@ -20,6 +20,16 @@ from ch4grid.vocabulary import (
 )
 
 MONTHS = 12
+# Attributes of the time axis.
+TIME: dict[str, str] = {
+    "standard_name": "time",
+    "long_name": "first day of the month",
+    "units": "days since 1970-01-01",
+    "calendar": "proleptic_gregorian",
+    "axis": "T",
+    "bounds": "time_bnds",
+    "units_metadata": "leap_seconds: none",
+}
 MEMBER_TILE = 60
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -104,19 +114,10 @@ def _float(
 
 
 def _coordinates(gas: Gas, shape: Shape) -> dict[str, Layout]:
-    time = {
-        "standard_name": "time",
-        "long_name": "first day of the month",
-        "units": "days since 1970-01-01",
-        "calendar": "proleptic_gregorian",
-        "axis": "T",
-        "bounds": "time_bnds",
-        "units_metadata": "leap_seconds: none",
-    }
     lost = int(np.iinfo(np.int64).min)  # a lost chunk must not read as a valid date
-    bounds = {k: time[k] for k in ("units", "calendar", "long_name")}
+    bounds = {k: TIME[k] for k in ("units", "calendar", "long_name")}
     result = {
-        "time": Layout(("time",), "int64", (MONTHS,), lost, time),
+        "time": Layout(("time",), "int64", (MONTHS,), lost, TIME),
         "time_bnds": Layout(("time", "bnds"), "int64", (MONTHS, 2), lost, bounds),
     }
     for name, coordinate in shape.grid.coords.items():

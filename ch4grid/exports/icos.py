@@ -6,6 +6,7 @@ Contract: see `CONTRACT`, which `ch4grid export --for icos --describe` prints.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ch4grid.cube.layout import TIME
 from ch4grid.exports import provenance
 from ch4grid.exports.closure import departure
 from ch4grid.exports.contract import Contract
@@ -78,17 +79,8 @@ def _maker(source: Source, request: Request, year: int) -> Callable[[Path], floa
 
 def _coordinates(source: Source, year: int) -> dict[str, Variable]:
     grid, edges = source.grid, days(year)
-    time = {
-        "standard_name": "time",
-        "long_name": "first day of the month",
-        "units": "days since 1970-01-01",
-        "calendar": "proleptic_gregorian",
-        "axis": "T",
-        "units_metadata": "leap_seconds: none",
-        "bounds": "time_bnds",
-    }
     found = {
-        "time": Variable(("time",), "i4", whole(edges[:, 0]), time),
+        "time": Variable(("time",), "i4", whole(edges[:, 0]), TIME),
         "time_bnds": Variable(("time", "bnds"), "i4", whole(edges)),
     }
     bounds = {"lat": grid.latitude_bounds, "lon": grid.longitude_bounds}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ch4grid.cube.layout import TIME
 from ch4grid.exports import provenance
 from ch4grid.exports.closure import departure
 from ch4grid.exports.contract import Contract
@@ -99,14 +100,7 @@ def _maker(source: Source, request: Request, year: int) -> Callable[[Path], floa
 
 def _coordinates(source: Source, year: int) -> dict[str, Variable]:
     grid = source.grid
-    time = {
-        "standard_name": "time",
-        "long_name": "first day of the month",
-        "units": "days since 1970-01-01",
-        "calendar": "proleptic_gregorian",
-        "axis": "T",
-        "units_metadata": "leap_seconds: none",
-    }
+    time = {k: v for k, v in TIME.items() if k != "bounds"}
     found = {"time": Variable(("time",), "i4", whole(days(year)[:, 0]), time)}
     for short, name in (("lat", "latitude"), ("lon", "longitude")):
         attrs = {str(k): v for k, v in grid.coords[name].attrs.items() if k != "bounds"}

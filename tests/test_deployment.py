@@ -33,11 +33,21 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=name)
-def test_a_script_is_without_a_finding_of_shellcheck(script: Path) -> None:
-    program = Path(sys.executable).with_name("shellcheck")
+@pytest.mark.parametrize(
+    ("linter", "path"),
+    [
+        pytest.param(linter, path, id=name(path))
+        for linter, paths in (
+            ("shellcheck --external-sources", SCRIPTS),
+            ("hadolint --no-color", CONTAINERS),
+        )
+        for path in paths
+    ],
+)
+def test_a_file_is_without_a_finding_of_its_linter(linter: str, path: Path) -> None:
+    program, option = linter.split()
     done = subprocess.run(
-        [program, "--external-sources", name(script)],
+        [Path(sys.executable).with_name(program), option, name(path)],
         cwd=ROOT,
         capture_output=True,
         text=True,

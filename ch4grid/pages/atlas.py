@@ -17,14 +17,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ch4grid.pages.colour import Scale, flux_scale, spread_scale
+from ch4grid.pages.colour import Categories, Scale, flux_scale, spread_scale
 from ch4grid.pages.figures import words
 from ch4grid.pages.maps import SOUTH, display
 from ch4grid.pages.packets import Field, rounded, script
 from ch4grid.stores import write_atomic, write_json
 from ch4grid.vocabulary import QUALITY_FLAGS, Gas
 
-FORMAT = "ch4grid-page-1"
+FORMAT = "ch4grid-page-2"
 MANIFEST = "files.json"
 # Edge of a block of cells [cells]: at 0.25 degrees some 200 blocks have land, 0.1 MB a year each.
 BLOCK = 45
@@ -47,7 +47,7 @@ class Quantity:
         key: Name in file names.
         label: For people.
         variable: Of the store.
-        scale: Its colours, the same in all months.
+        scale: Its colours, the same in all months; categories where its numbers stand for something.
         ecosystem: Position of the class, None where it is of the whole cell.
         width: Whether it is the width of the interval rather than the variable itself.
     """
@@ -55,7 +55,7 @@ class Quantity:
     key: str
     label: str
     variable: str
-    scale: Scale
+    scale: Scale | Categories
     ecosystem: int | None = None
     width: bool = False
 
@@ -207,7 +207,16 @@ def _quantities(ds: xr.Dataset, gas: Gas, year: int) -> tuple[Quantity, ...]:
             spread = key in ("standard-error", "width")
             scale = (spread_scale if spread else flux_scale)(sample, formula)
             quantities.append(Quantity(key, label, variable, scale, ecosystem, width))
-    return tuple(quantities)
+    return (*quantities, *_categories(ds))
+
+
+def _categories(ds: xr.Dataset) -> Iterator[Quantity]:
+    """The class that has most of a cell, and why a flux may be trusted or is missing."""
+    if classes := _classes(ds):
+        names = Categories({i: words(name) for i, name in enumerate(classes)})
+        yield Quantity("main-class", "Largest ecosystem class", "ecosystem_fraction", names)
+    flags = {n: words(name) for name, n in QUALITY_FLAGS.items() if name != "ocean"}
+    yield Quantity("quality", "Quality flag", "quality_flag", Categories(flags))
 
 
 def _sample(values: Values) -> Values:
@@ -216,13 +225,27 @@ def _sample(values: Values) -> Values:
 
 
 def _values(ds: xr.Dataset, quantity: Quantity, year: int) -> Values:
-    """Months of a year of a quantity (time, latitude, longitude) [mg m-2 day-1]."""
+    """Months of a year of a quantity (time, latitude, longitude) [mg m-2 day-1; 1 for categories]."""
+    if isinstance(quantity.scale, Categories):
+        return _numbers(ds.sel(time=str(year)), quantity.variable, quantity.scale)
     array = ds[quantity.variable].sel(time=str(year))
     if quantity.ecosystem is not None:
         array = array.isel(ecosystem=quantity.ecosystem)
     if quantity.width:
         return display(_quantile(array, UPPER)) - display(_quantile(array, LOWER))
     return display(array)
+
+
+def _numbers(months: xr.Dataset, variable: str, categories: Categories) -> Values:
+    """Numbers of categories (time, latitude, longitude); NaN where there is none: at sea, without a class."""
+    flag = months["quality_flag"].transpose("time", "latitude", "longitude")
+    numbers = flag
+    if variable != "quality_flag":
+        share = months[variable].fillna(0.0)
+        largest = share.argmax("ecosystem").where(share.sum("ecosystem") > 0)
+        numbers = largest.broadcast_like(flag).transpose(*flag.dims)
+    named = numbers.where(numbers.isin(list(categories.names)))
+    return np.asarray(named.values, dtype=np.float64)
 
 
 def _quantile(array: xr.DataArray, level: float) -> xr.DataArray:
@@ -319,7 +342,9 @@ def _told(quantity: Quantity) -> dict[str, Any]:
     return {"key": quantity.key, "label": quantity.label, **_coloured(quantity.scale)}
 
 
-def _coloured(scale: Scale) -> dict[str, Any]:
+def _coloured(scale: Scale | Categories) -> dict[str, Any]:
+    if isinstance(scale, Categories):
+        return {"categories": [[n, scale.names[n], c] for n, c in scale.colours.items()]}
     return {
         "low": scale.low,
         "high": scale.high,

@@ -1,4 +1,4 @@
-"""The causal graph as a table: drivers by class, how likely each is a cause of the flux, and at which lag."""
+"""The causal graph of a product's model: pictures by class, and a table of likeliest lags by driver and class."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from ch4grid.graph import CausalGraph
 from ch4grid.pages.figures import words
+from ch4grid.pages.network import FAINT, STRONG, Link, Network, network
 from ch4grid.vocabulary import VARIABLES
 
-# Links that are less likely than this are not named.
+# Links that are less likely than this are not named in the table.
 LEAST = 0.1
 
 
@@ -21,16 +22,26 @@ class Likely(NamedTuple):
     lag: int
 
 
-class CausesTable(NamedTuple):
-    """Classes as columns, a row of cells per driver, and the least percentage that is named."""
+class Causes(NamedTuple):
+    """A picture per class; a table with classes as columns and a row of cells per driver.
 
+    Args:
+        networks: Pictures, by class.
+        columns: Classes.
+        rows: Drivers and their cells.
+        strong, faint, least: Percentages from which a link is drawn strong, drawn faint and named in the table.
+    """
+
+    networks: tuple[Network, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Likely, ...]], ...]
-    least: int
+    strong: str = f"{STRONG:.0%}"
+    faint: str = f"{FAINT:.0%}"
+    least: str = f"{LEAST:.0%}"
 
 
-def causes_table(graph: CausalGraph | None) -> CausesTable | None:
-    """The table of a graph, drivers as they stand there; None without one."""
+def causes_of(graph: CausalGraph | None) -> Causes | None:
+    """Pictures and table of a graph, drivers as they stand there; None without one."""
     if graph is None:
         return None
     into = graph.probability[:, graph.nodes.index(graph.target)]
@@ -38,7 +49,21 @@ def causes_table(graph: CausalGraph | None) -> CausesTable | None:
         (_long(driver), tuple(_likely(into[e, i]) for e in range(len(graph.ecosystems))))
         for i, driver in enumerate(graph.drivers)
     )
-    return CausesTable(tuple(words(e) for e in graph.ecosystems), rows, round(100 * LEAST))
+    classes = tuple(words(e) for e in graph.ecosystems)
+    pictures = tuple(_picture(graph, name, into[e]) for e, name in enumerate(classes))
+    return Causes(pictures, classes, rows)
+
+
+def _picture(graph: CausalGraph, name: str, chances: NDArray[np.float64]) -> Network:
+    """The links into the flux of a class from their probabilities (driver, lag); a prior knows no signs."""
+    links = [
+        Link(driver, graph.target, lag, float(chances[i, lag]), np.nan)
+        for i, driver in enumerate(graph.drivers)
+        for lag in range(graph.max_lag + 1)
+    ]
+    return network(
+        links, graph.drivers, target=graph.target, flux="flux", title=name, step="months"
+    )
 
 
 def _likely(chances: NDArray[np.float64]) -> Likely:

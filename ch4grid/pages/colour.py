@@ -2,9 +2,10 @@
 
 A scale turns values in display units into positions 0 to 1 and positions into colours, and knows the ticks of its
 legend. Flux is shown on an asinh axis, linear near zero and logarithmic for large values, because it spans decades and
-has a sign.
+has a sign. Numbers that stand for categories have a colour each.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +24,18 @@ MG_PER_DAY = 86400.0 * 1e6
 SINK = ("#1f6fae", "#6fb1d9", "#bcdcea", "#f6f3e6")
 SOURCE = ("#f6f3e6", "#fde0a0", "#f9b04c", "#e5703a", "#b73a54", "#7a1f6b", "#3a0f53")
 SPREAD = ("#f6f3e6", "#d9e3b5", "#9fcfb0", "#5fb0b3", "#3a86ad", "#33589a", "#2a2a6b")
+
+# Of categories, in their order: told apart in the common colour vision deficiencies (Okabe and Ito, 2008).
+CATEGORIES = (
+    "#56b4e9",
+    "#f0e442",
+    "#e69f00",
+    "#d55e00",
+    "#cc79a7",
+    "#009e73",
+    "#0072b2",
+    "#000000",
+)
 
 STEPS = 240
 # The upper end is this many times the width of the linear part: two decades and a half of fluxes can be told apart.
@@ -96,6 +109,22 @@ class Scale:
         """The scale as a CSS gradient from left to right."""
         picks = self.palette[:: STEPS // 24]
         return f"linear-gradient(to right, {', '.join('#' + bytes(c).hex() for c in picks)})"
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Numbers that stand for something.
+
+    Args:
+        names: What every number means; at most as many as there are `CATEGORIES`.
+    """
+
+    names: Mapping[int, str]
+
+    @property
+    def colours(self) -> dict[int, str]:
+        """The colour of every number."""
+        return dict(zip(self.names, CATEGORIES, strict=False))
 
 
 def flux_scale(values: Values, formula: str = "CH4") -> Scale:

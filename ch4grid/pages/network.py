@@ -1,6 +1,7 @@
 """Pictures of causal graphs: drivers on a fixed ring around the flux, a link as wide as it was often found.
 
-Colour, line style and a written sign all say which way a driver acts, so the picture reads without colour vision.
+Colour, line style and a written sign all say which way a driver acts, so the picture reads without colour vision; a
+link without a sign, as in a prior, is drawn in a colour of its own.
 """
 
 from collections.abc import Sequence
@@ -48,12 +49,17 @@ WIDEST, NARROWEST = 8.0, 1.5
 ARROW = 9.0
 # Distance of two links of one driver with different signs.
 APART = 12.0
+# How links are drawn by their sign.
+STYLES = {"+": "plus", MINUS: "minus", "": "unsigned"}
 
 Point = NDArray[np.float64]
 
 
 class Link(NamedTuple):
-    """A link as found: from, to, lag in steps, frequency 0 to 1, and strength, whose sign is its direction."""
+    """A link: from, to, lag in steps, frequency or chance 0 to 1, and strength, whose sign is its direction.
+
+    A strength of NaN is that of a link whose direction nobody knows.
+    """
 
     source: str
     target: str
@@ -188,11 +194,7 @@ def _ring(drivers: Sequence[str]) -> dict[str, Node]:
 
 def _by_sign(links: Sequence[Link]) -> list[tuple[list[Link], float]]:
     """Links of one driver that raise and those that lower, each with its offset from the straight line."""
-    groups = [
-        group
-        for sign in (1, -1)
-        if (group := [k for k in links if (1 if k.strength >= 0 else -1) == sign])
-    ]
+    groups = [group for sign in STYLES if (group := [k for k in links if _sign(k) == sign])]
     return list(zip(groups, (0.0,) if len(groups) == 1 else (-APART / 2, APART / 2), strict=False))
 
 
@@ -206,7 +208,7 @@ def _spoke(node: Node, centre: Point, links: Sequence[Link], offset: float) -> E
     best = max(links, key=lambda k: k.frequency)
     named = [k for k in links if k.frequency >= STRONG] or [best]
     lags = sorted(k.lag for k in named)
-    label = f"{'+' if best.strength >= 0 else MINUS} {', '.join(map(str, lags))}"
+    label = f"{_sign(best)} {', '.join(map(str, lags))}".strip()
     place = start + (0.3 if offset >= 0 else 0.62) * (end - start)
     return _arrow(start, end, (start + end) / 2, best, label, place)
 
@@ -220,8 +222,7 @@ def _chord(source: Node, target: Node, link: Link) -> Edge:
     start = start + out * (_edge_of_box(source, out) + 2.0)
     end = end - into * (_edge_of_box(target, into) + 2.0)
     place = 0.25 * start + 0.5 * bend + 0.25 * end
-    sign = "+" if link.strength >= 0 else MINUS
-    return _arrow(start, end, bend, link, f"{sign} {link.lag}", place)
+    return _arrow(start, end, bend, link, f"{_sign(link)} {link.lag}".strip(), place)
 
 
 def _arrow(start: Point, end: Point, bend: Point, link: Link, label: str, place: Point) -> Edge:
@@ -231,9 +232,7 @@ def _arrow(start: Point, end: Point, bend: Point, link: Link, label: str, place:
     width = NARROWEST + (WIDEST - NARROWEST) * max(0.0, share)
     base = end - into * (ARROW + width / 2)
     wings = [base + aside * (ARROW / 2 + width / 2), base - aside * (ARROW / 2 + width / 2)]
-    style = ("plus" if link.strength >= 0 else "minus") + (
-        "" if link.frequency >= STRONG else " faint"
-    )
+    style = STYLES[_sign(link)] + ("" if link.frequency >= STRONG else " faint")
     return Edge(
         line=f"M{_at(start)}Q{_at(bend)} {_at(base)}",
         head=f"M{_at(end)}L{_at(wings[0])}L{_at(wings[1])}Z",
@@ -244,6 +243,11 @@ def _arrow(start: Point, end: Point, bend: Point, link: Link, label: str, place:
         y=round(float(place[1]) + 4.0, 1),
         room=round(LETTER * len(label) + 4.0, 1),
     )
+
+
+def _sign(link: Link) -> str:
+    """The written sign of a link, empty where it has none."""
+    return "" if np.isnan(link.strength) else "+" if link.strength >= 0 else MINUS
 
 
 def _unit(vector: Point) -> Point:
@@ -264,10 +268,13 @@ def _in_words(title: str, links: Sequence[Link], flux: str, step: str) -> str:
     """Every strong link in a sentence."""
     strong = sorted((k for k in links if k.frequency >= STRONG), key=lambda k: -k.frequency)
     if not strong:
-        return f"{title}. No link was found in {STRONG:.0%} or more of the resampled records."
-    told = [
-        f"more {short(k.source)} goes with {'more' if k.strength >= 0 else 'less'}"
-        f" {flux or short(k.target)} {k.lag} {step} later (found in {k.frequency:.0%})"
-        for k in strong
-    ]
-    return f"{title}. " + "; ".join(told) + "."
+        return f"{title}. No link reaches {STRONG:.0%}."
+    return f"{title}. " + "; ".join(_told(k, flux or short(k.target), step) for k in strong) + "."
+
+
+def _told(link: Link, flux: str, step: str) -> str:
+    driver, when = short(link.source), f"{link.lag} {step} later"
+    if not _sign(link):
+        return f"{driver} acts on {flux} {when} (probability {link.frequency:.0%})"
+    change = "more" if link.strength >= 0 else "less"
+    return f"more {driver} goes with {change} {flux} {when} (found in {link.frequency:.0%})"

@@ -18,7 +18,7 @@ import xarray as xr
 
 from ch4grid.graph import CausalGraph
 from ch4grid.pages.atlas import is_whole, sweep, write_atlas
-from ch4grid.pages.causes import causes_table
+from ch4grid.pages.causes import causes_of
 from ch4grid.pages.charts import Chart, chart
 from ch4grid.pages.figures import MISSING, figure, percent, words
 from ch4grid.pages.plots import Estimate, IntervalPlot, interval_plot
@@ -185,7 +185,7 @@ def write_product_page(path: Path, page: ProductPage) -> Path:
         flags=_flags(last),
         flag_words=_flag_words(last),
         atlas=atlas,
-        causes=causes_table(page.causes),
+        causes=causes_of(page.causes),
         snippets=snippets(_relative(page.store, path), gas, years[-1]),
         left_out=_left_out(page.change),
         difference=_difference(page.change),

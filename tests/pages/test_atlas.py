@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ch4grid.graph import CausalGraph
 from ch4grid.pages.atlas import BLOCK, MANIFEST, MEAN, sweep, write_atlas
-from ch4grid.pages.causes import causes_table
+from ch4grid.pages.causes import causes_of
 from ch4grid.pages.packets import Field, script
 from ch4grid.pages.snippets import snippets
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
@@ -107,6 +107,26 @@ def test_maps_hold_the_cells_that_have_a_value_and_their_mean(
         np.testing.assert_allclose(found["value"], flat[:, there].T, rtol=2**-8)
 
 
+def test_maps_of_flags_and_classes_hold_the_numbers_of_the_store(
+    drawn: Path, product: xr.Dataset
+) -> None:
+    year = product.sel(time="2002", latitude=slice(-60, 90))
+    share = (
+        year["ecosystem_fraction"].transpose("ecosystem", "time", "latitude", "longitude").values
+    )
+    flag = year["quality_flag"].values
+    for name, numbers, there in (
+        ("quality", flag, flag != 1),
+        ("main-class", np.nan_to_num(share).argmax(0), np.nan_to_num(share).sum(0) > 0),
+    ):
+        found = unpacked((drawn / f"maps/{name}-2002.js").read_bytes())
+        there = there.reshape(12, -1)
+        np.testing.assert_array_equal(found["cell"], np.flatnonzero(there.any(0)))
+        there, numbers = (a.reshape(12, -1)[:, found["cell"]].T for a in (there, numbers))
+        np.testing.assert_array_equal(found["value"][there], numbers[there])
+        assert np.isnan(found["value"][~there]).all()
+
+
 def test_every_cell_on_land_is_in_one_block(drawn: Path, product: xr.Dataset) -> None:
     flag = product["quality_flag"].sel(time="2001", latitude=slice(-60, 90)).values
     seen = np.zeros(flag.shape[1:], dtype=int)
@@ -178,7 +198,8 @@ def test_the_page_is_told_the_grid_the_years_and_the_classes(
     told = json.loads(atlas.as_json())
     assert (told["south"], told["west"], told["step"], told["columns"]) == (-62.0, -180.0, 4.0, 90)
     keys = [q["key"] for q in told["quantities"]]
-    assert keys == ["flux", "standard-error", "width", *(f"class-{e}" for e in ECOSYSTEMS)]
+    classes = [f"class-{e}" for e in ECOSYSTEMS]
+    assert keys == ["flux", "standard-error", "width", *classes, "main-class", "quality"]
     assert "<" not in atlas.as_json()
 
 
@@ -187,13 +208,16 @@ def test_causes_are_the_likeliest_lags() -> None:
     probability[0, 2, 0] = [0.2, 0.85, 0.1]
     probability[0, 2, 1] = [0.05, 0.01, 0.0]
     graph = CausalGraph(("tas", "pr"), "ch4_flux", ("upland",), probability)
-    table = causes_table(graph)
+    table = causes_of(graph)
     assert table.columns == ("upland",)
     (warm, (likely,)), (_, (rare,)) = table.rows
     assert warm == "air temperature at 2 m"
     assert (likely.text, likely.lag) == ("85\N{NO-BREAK SPACE}%", 1)
     assert rare.text == ""
-    assert causes_table(None) is None
+    (picture,) = table.networks
+    assert [(e.label, e.style) for e in picture.edges] == [("1", "unsigned")]
+    assert "air temp. acts on flux 1 months later (probability 85%)" in picture.description
+    assert causes_of(None) is None
 
 
 def test_the_python_snippets_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import xarray as xr
 from ch4grid import pages
 from ch4grid.pages.server import open_server
 from ch4grid.totals import totals
-from ch4grid.vocabulary import FLUX_UNITS
+from ch4grid.vocabulary import FLUX_UNITS, QUALITY_FLAGS
 
 CHROMIUM = next(
     (p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None
@@ -245,7 +245,7 @@ def test_month_quantity_and_comparison_change_the_map(tab: Any, output: Path) ->
     seen.append(picture(tab))
     quantities = tab.eval_on_selector_all("#quantity option", "all => all.map(o => o.value)")
     assert quantities[:3] == ["flux", "standard-error", "width"]
-    assert len(quantities) == 10
+    assert len(quantities) == 12
     for quantity in (*quantities[1:4], "flux"):
         tab.select_option("#quantity", quantity)
         settled(tab)
@@ -257,6 +257,34 @@ def test_month_quantity_and_comparison_change_the_map(tab: Any, output: Path) ->
         assert ", less th" in tab.inner_text("#caption")
         seen.append(picture(tab))
     assert len(set(seen)) == len(seen)
+
+
+def test_flags_and_classes_are_shown_in_words(tab: Any, output: Path, product: xr.Dataset) -> None:
+    latitude, longitude = cell_of(product)
+    opened(tab, output)
+    tab.select_option("#compare", "mean")
+    there = {"time": "2002-07", "latitude": latitude, "longitude": longitude}
+    month = product.sel(there).isel(time=0)
+    largest = int(month["ecosystem_fraction"].values.argmax())
+    flags = {v: k for k, v in QUALITY_FLAGS.items()}
+    for quantity, expected in (
+        ("main-class", str(product["ecosystem"].values[largest])),
+        ("quality", flags[int(month["quality_flag"])]),
+    ):
+        tab.select_option("#quantity", quantity)
+        settled(tab)
+        assert tab.is_hidden("#compare")
+        assert ", less" not in tab.inner_text("#caption")
+        tab.fill("#latitude", str(latitude))
+        tab.fill("#longitude", str(longitude))
+        tab.click("#place button")
+        words = re.sub("[-_]", " ", expected)
+        assert tab.inner_text("#reading").endswith(words)
+        assert words in tab.inner_text("#legend .ticks")
+    tab.select_option("#quantity", "flux")
+    settled(tab)
+    assert tab.is_visible("#legend .bar")
+    assert tab.is_visible("#compare")
 
 
 def test_a_difference_is_that_of_the_store(tab: Any, output: Path, product: xr.Dataset) -> None:

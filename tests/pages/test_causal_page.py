@@ -204,7 +204,7 @@ def test_a_graph_says_sign_lag_and_frequency_in_words() -> None:
         "All. more air temp. goes with less CH₄ flux 2 weeks later (found in 90%)."
     )
     empty = network([], DRIVERS, target=FLUX, flux="flux", title="All", step="weeks")
-    assert "No link was found" in empty.description
+    assert "No link reaches" in empty.description
 
 
 def test_among_drivers_the_most_frequent_lag_is_drawn() -> None:

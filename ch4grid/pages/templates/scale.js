@@ -30,7 +30,13 @@ class Scale {
     return [1, 2, 5, 10].find((m) => m * power >= value * (1 - 1e-9)) * power;
   }
 
+  // A value of this scale in words.
+  words(value) {
+    return `${Number(value.toPrecision(2)).toString().replace("-", "\u2212")} ${this.units}`;
+  }
+
   draw(legend, label) {
+    legend.classList.remove("swatches");
     const stops = this.colours.filter((_, i) => i % 10 === 0).map((c) => `rgb(${c.join()})`);
     legend.querySelector(".bar").style.background = `linear-gradient(to right, ${stops.join()})`;
     const ticks = this.ticks.map(([place, text]) => {
@@ -47,8 +53,40 @@ class Scale {
   }
 }
 
+// Numbers that stand for something, each with its own colour; the same interface as a scale.
+class Categories {
+  // `told`: categories as [number, name, colour as #rrggbb].
+  constructor(told) {
+    this.named = new Map(told.categories.map(([number, name, colour]) => [number, { name, colour }]));
+    const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+    this.colours = new Map(told.categories.map(([number, , colour]) => [number, channels(colour)]));
+  }
+
+  colour(value) {
+    return this.colours.get(value);
+  }
+
+  words(value) {
+    return this.named.get(value).name;
+  }
+
+  draw(legend, label) {
+    legend.classList.add("swatches");
+    const swatches = [...this.named.values()].map(({ name, colour }) => {
+      const span = document.createElement("span");
+      span.textContent = name;
+      span.style.setProperty("--colour", colour);
+      return span;
+    });
+    legend.querySelector(".ticks").replaceChildren(...swatches);
+    legend.querySelector(".units").textContent = "grey: sea or no value";
+    legend.setAttribute("aria-label", `${label}: ${swatches.map((each) => each.textContent).join(", ")}`);
+  }
+}
+
 // Hide the ticks of a legend that would touch another one; the ends and zero stay.
 function thinned(legend) {
+  if (legend.classList.contains("swatches")) return;
   const ticks = [...legend.querySelectorAll(".ticks span")];
   for (const each of ticks) each.style.visibility = "visible";
   const boxes = new Map(ticks.map((each) => [each, each.getBoundingClientRect()]));

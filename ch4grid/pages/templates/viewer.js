@@ -64,7 +64,8 @@ class Viewer {
     const request = (this.request += 1);
     const mean = part("compare").querySelector("[value=mean]");
     mean.disabled = quantity.key !== "flux";
-    if (mean.selected && mean.disabled) part("compare").value = "";
+    part("compare-of").hidden = Boolean(quantity.categories);
+    if ((mean.selected && mean.disabled) || quantity.categories) part("compare").value = "";
     part("year-of").hidden = part("compare").value !== "year";
     part("other-of").hidden = part("compare").value !== "month";
     part("name").textContent = monthName(atlas, month);
@@ -78,8 +79,9 @@ class Viewer {
       if (request !== this.request) return;
       if (other) values.forEach((value, i) => { values[i] = value - other[i]; });
       const label = other ? `${quantity.label}, difference` : quantity.label;
-      const scale = other ? this.differences(values, quantity) : new Scale(quantity);
-      this.shown = { label, units: scale.units };
+      const plain = () => (quantity.categories ? new Categories(quantity) : new Scale(quantity));
+      const scale = other ? this.differences(values, quantity) : plain();
+      this.shown = { label, scale };
       this.map.draw(values, scale);
       scale.draw(part("legend"), label);
       this.caption(other ? reference : null);
@@ -115,9 +117,7 @@ class Viewer {
   read(cell, aloud = false) {
     if (cell === null || cell === undefined || !this.shown) return;
     const value = this.map.values[cell];
-    const text = Number.isFinite(value)
-      ? `${this.shown.label} ${Number(value.toPrecision(2)).toString().replace("-", "\u2212")} ${this.shown.units}`
-      : "no value";
+    const text = Number.isFinite(value) ? `${this.shown.label} ${this.shown.scale.words(value)}` : "no value";
     const told = `${placed(...this.map.centre(cell), this.atlas.step)}: ${text}`;
     this.part("reading").textContent = told;
     if (aloud) this.say(told);

@@ -98,34 +98,42 @@ class ParentAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(heads))
         self.self_logit = nn.Parameter(torch.full((heads,), -1.0))
 
-    def lagged(self, h: Tensor, driver: Integers, lag: Integers) -> tuple[Tensor, Tensor]:
-        """Keys and values (I, D, S, T) of nodes h (P, D, S, T) at the given drivers and lags (I)."""
-        months, reach = h.shape[-1], int(lag.max(initial=0))
+    def lagged(
+        self, h: Tensor, driver: Integers, lag: Integers, kept: int
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values (I, D, T, S) of nodes h (P, D, months, S) at the given drivers and lags (I).
+
+        T is the number of months that are kept, the last ones; before the first month stand zeros.
+        """
         if not len(driver):
-            empty = h.new_zeros((0, *h.shape[1:]))
+            empty = h.new_zeros((0, h.shape[1], kept, h.shape[3]))
             return empty, empty
+        both = _project(torch.cat([self.key, self.value]), h)
+        lacking = max(0, kept + int(lag.max()) - h.shape[2])
+        both = functional.pad(both, (0, 0, lacking, 0)) if lacking else both
+        end, nodes = both.shape[2], both.unbind(0)
         pairs = list(zip(driver.tolist(), lag.tolist(), strict=True))
-        # Each pair is cut once, from its own driver: the gradient of a cut is as large as what it was cut from.
-        once = list(dict.fromkeys(pairs))
-        both = functional.pad(_project(torch.cat([self.key, self.value]), h), (reach, 0)).unbind(0)
-        picked = torch.stack([both[p][..., reach - tau : reach - tau + months] for p, tau in once])
+        # A gradient of a cut is as large as what it was cut from, so in training each pair is cut only once.
+        cut = list(dict.fromkeys(pairs)) if both.requires_grad else pairs
+        picked = torch.stack([nodes[p][:, end - tau - kept : end - tau] for p, tau in cut])
         key, value = picked.chunk(2, dim=1)
-        lags = torch.tensor([tau for _, tau in once], device=h.device)
-        key = key + self.lag_key[lags][:, :, None, None]
-        at = torch.tensor([once.index(pair) for pair in pairs], device=h.device)
+        key = key + self.lag_key[[tau for _, tau in cut]][:, :, None, None]
+        if cut is pairs:
+            return key, value
+        at = torch.tensor([cut.index(pair) for pair in pairs], device=h.device)
         return key.index_select(0, at), value.index_select(0, at)
 
     def weigh(self, query: Tensor, key: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention (N, M, H, S, T) over parents and (N, H, S, T) over the node itself.
+        """Attention (N, M, H, T, S) over parents and (N, H, T, S) over the node itself.
 
         Args:
-            query: Queries (N, D, S or 1, T or 1).
-            key: Keys (N, M, D, S, T).
+            query: Queries (N, D, T or 1, S or 1).
+            key: Keys (N, M, D, T, S).
             log_prior: log pi (N, M).
         """
-        nodes, parents, width, points, months = key.shape
+        nodes, parents, width, months, points = key.shape
         product = (query[:, None] * key).view(
-            nodes, parents, self.heads, width // self.heads, points, months
+            nodes, parents, self.heads, width // self.heads, months, points
         )
         logits = product.sum(3) / (width / self.heads) ** 0.5
         scale = functional.softplus(self.gamma) if self.use_prior else torch.zeros_like(self.gamma)
@@ -134,15 +142,15 @@ class ParentAttention(nn.Module):
             log_prior[..., None],
             _finite(log_prior)[..., None] * scale,
         )
-        own = self.self_logit[None, None, :, None, None].expand(nodes, 1, -1, points, months)
+        own = self.self_logit[None, None, :, None, None].expand(nodes, 1, -1, months, points)
         weights = torch.cat([logits + bias[..., None, None], own], dim=1).softmax(1)
         return weights[:, :-1], weights[:, -1]
 
     def gather(self, weights: Tensor, value: Tensor, own: Tensor) -> Tensor:
-        """Weighted sums (N, D, S, T) of values (N, M, D, S, T), plus the node's own part, projected."""
-        nodes, parents, width, points, months = value.shape
-        by_head = value.view(nodes, parents, self.heads, width // self.heads, points, months)
-        summed = (weights[:, :, :, None] * by_head).sum(1).view(nodes, width, points, months)
+        """Weighted sums (N, D, T, S) of values (N, M, D, T, S), plus the node's own part, projected."""
+        nodes, parents, width, months, points = value.shape
+        by_head = value.view(nodes, parents, self.heads, width // self.heads, months, points)
+        summed = (weights[:, :, :, None] * by_head).sum(1).view(nodes, width, months, points)
         return _project(self.out, summed + own)
 
 
@@ -164,11 +172,12 @@ class DagAttention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(2 * width))
         self.fall = nn.Parameter(torch.randn(width, 2 * width) * 0.1 / width**0.5)
 
-    def forward(self, h: Tensor, lists: ParentLists) -> Tensor:
-        """Features (N, D, S, T) of the needed nodes from all drivers h (P, D, S, T)."""
-        nodes = h[torch.from_numpy(lists.nodes).to(h.device)]
-        shape = (*lists.driver.shape, *h.shape[1:])
-        key, value = self.attention.lagged(h, lists.driver.ravel(), lists.lag.ravel())
+    def forward(self, h: Tensor, lists: ParentLists, last: int | None = None) -> Tensor:
+        """Features (N, D, T, S) of the needed nodes from all drivers h (P, D, T, S); with `last` of so many months."""
+        kept = _kept(h, last)
+        nodes = h[torch.from_numpy(lists.nodes).to(h.device), :, -kept:]
+        shape = (*lists.driver.shape, *nodes.shape[1:])
+        key, value = self.attention.lagged(h, lists.driver.ravel(), lists.lag.ravel(), kept)
         prior = torch.from_numpy(lists.log_prior).to(h.device)
         weights, own = self.attention.weigh(_project(self.query, nodes), key.view(shape), prior)
         own_value = _by_head(own, _project(self.attention.value, nodes))
@@ -193,14 +202,18 @@ class FluxReadout(nn.Module):
         self.alone = nn.Parameter(torch.zeros(width))
         self.attention = ParentAttention(width, heads, max_lag, use_prior=use_prior)
 
-    def forward(self, nodes: Tensor, lists: ParentLists) -> tuple[Tensor, Tensor]:
-        """State of the flux (D, S, T) and attention (M') on its parents, mean over heads, points and months.
+    def forward(
+        self, nodes: Tensor, lists: ParentLists, last: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """State of the flux (D, T, S) and attention (M') on its parents, mean over heads, months and points.
 
         Args:
-            nodes: Features (N, D, S, T) of the drivers in `lists.nodes`.
+            nodes: Features (N, D, T, S) of the drivers in `lists.nodes`.
             lists: Parents of the class.
+            last: Months at the end that are wanted, all by default.
         """
-        key, value = self.attention.lagged(nodes, lists.flux_node, lists.flux_lag)
+        kept = _kept(nodes, last)
+        key, value = self.attention.lagged(nodes, lists.flux_node, lists.flux_lag, kept)
         prior = torch.from_numpy(lists.flux_log_prior).to(nodes.device)[None]
         query = self.query[None, :, None, None]
         weights, own = self.attention.weigh(query, key[None], prior)
@@ -210,15 +223,20 @@ class FluxReadout(nn.Module):
 
 
 def _by_head(weights: Tensor, values: Tensor) -> Tensor:
-    """Values (N, D, S, T) times weights (N, H, S, T) of the head that each feature belongs to."""
+    """Values (N, D, T, S) times weights (N, H, T, S) of the head that each feature belongs to."""
     heads = weights.shape[1]
     width = values.shape[1] // heads
     split = values.reshape(len(values), heads, width, *values.shape[2:])
     return (weights[:, :, None] * split).reshape(values.shape)
 
 
+def _kept(h: Tensor, last: int | None) -> int:
+    """Months at the end of h (P, D, T, S) that are wanted, no more than there are."""
+    return h.shape[2] if last is None else min(h.shape[2], last)
+
+
 def _project(weight: Tensor, h: Tensor) -> Tensor:
-    """Linear map (O, D) of the features of h (N, D, S, T)."""
+    """Linear map (O, D) of the features of h (N, D, T, S)."""
     flat = torch.bmm(weight.expand(len(h), -1, -1), h.flatten(2))
     return flat.view(len(h), len(weight), *h.shape[2:])
 

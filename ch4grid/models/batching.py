@@ -16,7 +16,7 @@ from ch4grid.errors import RunError
 Integers = NDArray[np.intp]
 
 # Points side by side: on a processor as many as its caches hold, on a GPU as many as keep it busy.
-SIZES = {"cpu": 64, "cuda": 2048}
+SIZES = {"cpu": 128, "cuda": 2048}
 # What torch says when the system gives it no memory, which is no exception class of its own on a processor.
 REFUSED = "can't allocate memory"
 

@@ -64,6 +64,10 @@ Integers = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
 
+# Network, parent lists and bank of a member, on the device where it predicts.
+Placed = tuple[CTGAT, tuple[ParentLists, ...], Tensor]
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A fitted ensemble.
@@ -205,11 +209,11 @@ class Checkpoint:
         if self.refit is not None:
             return laplace_laws(*self.refit.laws(points, wanted))
         table, calendar = Points.of(points, self.drivers, self.statics), absolute_months(points)
-        shares = self._shares(table)
+        shares, networks = self._shares(table), self._placed(device)
         laws = np.zeros((LAW, len(self.members), len(table.site), wanted), np.float32)
         for code in np.flatnonzero(shares.any(axis=0)):
             rows = np.flatnonzero(shares[:, code])
-            predict = partial(self._class_laws, table, int(code), calendar, wanted, device)
+            predict = partial(self._class_laws, table, int(code), calendar, wanted, networks)
             for part, found in batches(rows, predict, device=device, size=batch):
                 laws[:, :, part] += shares[part, code, None] * found
         return laws
@@ -220,12 +224,12 @@ class Checkpoint:
         code: int,
         calendar: Integers,
         wanted: int,
-        device: str,
+        networks: tuple[Placed, ...],
         rows: NDArray[np.intp],
     ) -> Singles:
         """Laws (2 + Q, M, rows, T) of some of the points, all taken for one class."""
         asked = replace(table.at(rows), ecosystem=np.full(len(rows), code))
-        return self._laws(asked, calendar, wanted, device)
+        return self._laws(asked, calendar, wanted, networks)
 
     def applicability_features(self, points: xr.Dataset) -> Singles:
         """Scaled predictors (site, time, feature) that the area of applicability is measured with."""
@@ -263,6 +267,14 @@ class Checkpoint:
                 mean = calendar_mean(state, self.bank.month, owner, valid)
                 tables.append(bank_table(mean, embedding))
         return tuple(tables)
+
+    def _placed(self, device: str) -> tuple[Placed, ...]:
+        """Network, parent lists and bank of every member on a device."""
+        tables = (bank.to(device) for bank in self.bank_tables)
+        return tuple(
+            (network.to(device), lists, bank)
+            for (network, lists), bank in zip(self.networks, tables, strict=True)
+        )
 
     @property
     def _settings(self) -> CTGATConfig:
@@ -302,19 +314,20 @@ class Checkpoint:
         own, bank = (seasonal_differences(p.dynamic, spread) for p in (table, self.bank))
         return correlations(own, placed(bank, self.calendar, calendar))
 
-    def _laws(self, table: Points, calendar: Integers, wanted: int, device: str) -> Singles:
+    def _laws(
+        self, table: Points, calendar: Integers, wanted: int, networks: tuple[Placed, ...]
+    ) -> Singles:
         """Location, scale and quantiles (2 + Q, M, S, T) of the last months, for points of one class."""
+        device = networks[0][2].device
         inputs = torch.from_numpy(self.scaler.inputs(table)).to(device)
         features = torch.from_numpy(self.scaler.static_features(table)).to(device)
         season = season_of(table, wanted).to(device)
         neighbours, month = self._neighbours(table, calendar), table.month[-wanted:]
         code, laws = int(table.ecosystem[0]), []
         with torch.inference_mode():
-            for (network, lists), bank in zip(self.networks, self.bank_tables, strict=True):
+            for network, lists, bank in networks:
                 groups = [(lists[code], slice(0, len(features)))]
-                law = network.to(device)(
-                    inputs, features, groups, season, bank.to(device), neighbours, month
-                )
+                law = network(inputs, features, groups, season, bank, neighbours, month)
                 laws.append(torch.stack([law.location, law.scale, *law.quantiles]).cpu().numpy())
         return np.stack(laws, axis=1)
 

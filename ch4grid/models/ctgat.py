@@ -104,11 +104,12 @@ class CTGAT(nn.Module):
         """
         months = inputs.shape[-1]
         wanted = months if last is None else min(last, months)
-        h = self.encoder(inputs[..., -(wanted + memory(self.max_lag)) :])
-        h = h[..., -(wanted + 2 * self.max_lag) :]
+        inputs = inputs[..., -(wanted + memory(self.max_lag)) :]
+        h = self.encoder(inputs, wanted + 2 * self.max_lag)
         states, attention = [], []
         for lists, rows in groups:
-            state, weights = self.readout(self.dag(h[:, :, rows], lists), lists)
+            parents = self.dag(h[..., rows], lists, wanted + self.max_lag)
+            state, weights = self.readout(parents, lists, wanted)
             states.append(state)
             attention.append(weights)
         embedding = self.statics(features)
@@ -117,7 +118,7 @@ class CTGAT(nn.Module):
         if self.season is not None:
             condition = condition + self.season(season)
         factor, offset = condition.chunk(2, dim=-1)
-        state = torch.cat(states, dim=1)[..., -wanted:].permute(1, 2, 0)
+        state = torch.cat(states, dim=-1).permute(2, 1, 0).contiguous()
         return state * (1 + factor) + offset, embedding, tuple(attention)
 
     def forward(

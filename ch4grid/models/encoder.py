@@ -34,24 +34,30 @@ class DriverEncoder(nn.Module):
         self.taps = nn.Parameter(torch.randn(layers, TAPS, drivers, width) / TAPS**0.5)
         self.mix = nn.Parameter(torch.randn(layers, drivers, width, width) / width**0.5)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Features (P, D, S, T) of inputs (P, C, S, T)."""
+    def forward(self, inputs: Tensor, last: int | None = None) -> Tensor:
+        """Features (P, D, T, S) of inputs (P, C, S, T); with `last` only of so many months at the end.
+
+        Points lie side by side in memory, so that a month is one block and a shift in time moves no number.
+        """
         drivers, _, points, months = inputs.shape
-        h = torch.bmm(self.lift, inputs.reshape(drivers, CHANNELS, -1))
-        h = h.view(drivers, -1, points, months)
+        h = torch.bmm(self.lift, inputs.transpose(2, 3).reshape(drivers, CHANNELS, -1))
+        h = h.view(drivers, -1, months, points)
+        ahead = MEMORY
         for layer, dilation in enumerate(DILATIONS):
-            past = self._past(h, layer, dilation)
+            ahead -= (TAPS - 1) * dilation
+            kept = h.shape[2] if last is None else min(h.shape[2], last + ahead)
+            past = self._past(h, layer, dilation, kept)
             mixed = torch.bmm(self.mix[layer], functional.gelu(past).flatten(2))
-            h = h + mixed.view_as(h)
+            h = h[:, :, -kept:] + mixed.view_as(past)
         return h
 
-    def _past(self, h: Tensor, layer: int, dilation: int) -> Tensor:
-        """Weighted sum of the present and two earlier months, plus a shift."""
-        months = h.shape[-1]
-        padded = functional.pad(h, ((TAPS - 1) * dilation, 0))
-        total = self.shift[layer, :, :, None, None]
-        for tap in range(TAPS):
-            start = (TAPS - 1 - tap) * dilation
-            weight = self.taps[layer, tap, :, :, None, None]
-            total = torch.addcmul(total, weight, padded[..., start : start + months])
-        return total
+    def _past(self, h: Tensor, layer: int, dilation: int, kept: int) -> Tensor:
+        """Weighted sum of the present and two earlier months, plus a shift, for the last months that are kept."""
+        lacking = max(0, kept + (TAPS - 1) * dilation - h.shape[2])
+        h = functional.pad(h, (0, 0, lacking, 0)) if lacking else h
+        weight, end = self.taps[layer, ..., None, None], h.shape[2]
+        total = weight[0] * h[:, :, end - kept :]
+        for tap in range(1, TAPS):
+            until = end - tap * dilation
+            total.addcmul_(weight[tap], h[:, :, until - kept : until])
+        return total.add_(self.shift[layer, ..., None, None])

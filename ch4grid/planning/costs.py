@@ -18,7 +18,7 @@ STORED_SHARE = 0.25
 # (cell, class) pairs per cell of a global grid, and their months predicted per second and member on one core: measured
 # on the flagship recipe.
 PAIRS_PER_CELL = 0.8
-MONTHS_PER_SECOND = 60_000.0
+MONTHS_PER_SECOND = 95_000.0
 # Seconds per cell on one core: to read and regrid a month of drivers (flagship recipe), to bring a year of a region to
 # the product's variables and write it, to make the class areas of a year, to read a year back and tell of it (embedded
 # recipe).

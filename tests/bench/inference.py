@@ -98,8 +98,7 @@ def engine(members: int, pairs: int, device: str) -> float:
     """Cell-months per second and member of one process."""
     checkpoint, towers = made(members)
     points = pairs_of(towers, pairs)
-    batch = 64 if device == "cpu" else 4096
-    seconds = best(lambda: checkpoint.predict(points, device=device, batch=batch, last=MONTHS))
+    seconds = best(lambda: checkpoint.predict(points, device=device, last=MONTHS))
     return pairs * MONTHS * members / seconds
 
 

@@ -9,6 +9,7 @@ from ch4grid.errors import RunError
 from ch4grid.models import batching
 from ch4grid.models.checkpoint import Checkpoint
 
+FULL = batching.SIZES["cpu"]
 SHORTAGES = {
     "a GPU": torch.OutOfMemoryError("CUDA out of memory"),
     "a processor": RuntimeError("DefaultCPUAllocator: can't allocate memory"),
@@ -44,11 +45,11 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
     asked = with_room_for(10, error, monkeypatch)
     halved = fitted().predict(towers(), last=12)["location"].values
     np.testing.assert_allclose(halved, whole, atol=1e-5)
-    assert asked[:4] == [64, 32, 16, 8]
-    assert set(asked[3:]) == {8}
-    assert batching.batch_size("cpu") == 8
+    assert asked[:5] == [FULL, FULL // 2, FULL // 4, FULL // 8, FULL // 16]
+    assert set(asked[4:]) == {FULL // 16}
+    assert batching.batch_size("cpu") == FULL // 16
     fitted().predict(towers(), last=12)
-    assert asked.count(64) == 1
+    assert asked.count(FULL) == 1
 
 
 def test_no_room_for_one_point_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,4 +62,4 @@ def test_another_error_is_not_taken_for_a_shortage(monkeypatch: pytest.MonkeyPat
     asked = with_room_for(0, RuntimeError("shapes differ"), monkeypatch)
     with pytest.raises(RuntimeError, match="shapes differ"):
         fitted().predict(towers(), last=12)
-    assert asked == [64]
+    assert asked == [FULL]

@@ -40,7 +40,7 @@ def test_the_encoder_sees_fifteen_months_of_its_own_driver_and_nothing_else(mont
     changed = inputs.clone()
     changed[driver, :, :, month] += 1.0
     with torch.no_grad():
-        moved = (encoder(inputs) != encoder(changed)).any(dim=1)[:, 0]
+        moved = (encoder(inputs) != encoder(changed)).any(dim=1)[..., 0]
     others = [p for p in range(3) if p != driver]
     assert not moved[others].any()
     assert not moved[driver, :month].any()
@@ -63,19 +63,19 @@ def test_attention_over_parents_equals_a_dense_reference():
 def _dense(layer, h, parents, node):
     """The formula of the module, one point, month and head at a time."""
     attention = layer.attention
-    width, points, months = h.shape[1:]
-    out = torch.zeros(width, points, months)
+    width, months, points = h.shape[1:]
+    out = torch.zeros(width, months, points)
     gamma = torch.nn.functional.softplus(attention.gamma)
     for s in range(points):
         for t in range(months):
-            own = h[node, :, s, t]
+            own = h[node, :, t, s]
             query = layer.query @ own
             mixed = torch.zeros(width)
             for head in range(attention.heads):
                 part = slice(head * width // attention.heads, (head + 1) * width // attention.heads)
                 logits, values = [], []
                 for (p, lag), pi in parents.items():
-                    past = h[p, :, s, t - lag] if t >= lag else torch.zeros(width)
+                    past = h[p, :, t - lag, s] if t >= lag else torch.zeros(width)
                     key = attention.key @ past + attention.lag_key[lag]
                     bias = gamma[head] * np.log(pi)
                     logits.append(query[part] @ key[part] / (width / attention.heads) ** 0.5 + bias)
@@ -86,7 +86,7 @@ def _dense(layer, h, parents, node):
                 mixed[part] = (weights[:, None] * torch.stack(values)).sum(0)
             state = own + attention.out @ mixed
             raised = torch.nn.functional.gelu(layer.rise @ state + layer.bias)
-            out[:, s, t] = state + layer.fall @ raised
+            out[:, t, s] = state + layer.fall @ raised
     return out
 
 

@@ -207,14 +207,15 @@ def _quantities(ds: xr.Dataset, gas: Gas, year: int) -> tuple[Quantity, ...]:
             spread = key in ("standard-error", "width")
             scale = (spread_scale if spread else flux_scale)(sample, formula)
             quantities.append(Quantity(key, label, variable, scale, ecosystem, width))
-    return (*quantities, *_categories(ds))
+    return (*quantities, *_categories(ds, gas))
 
 
-def _categories(ds: xr.Dataset) -> Iterator[Quantity]:
-    """The class that has most of a cell, and why a flux may be trusted or is missing."""
-    if classes := _classes(ds):
+def _categories(ds: xr.Dataset, gas: Gas) -> Iterator[Quantity]:
+    """The class that has most of a cell's flux, and why a flux may be trusted or is missing."""
+    density = f"{gas.flux}_density"
+    if density in ds and (classes := _classes(ds)):
         names = Categories({i: words(name) for i, name in enumerate(classes)})
-        yield Quantity("main-class", "Largest ecosystem class", "ecosystem_fraction", names)
+        yield Quantity("main-class", "Class with most of the flux", density, names)
     flags = {n: words(name) for name, n in QUALITY_FLAGS.items() if name != "ocean"}
     yield Quantity("quality", "Quality flag", "quality_flag", Categories(flags))
 
@@ -241,11 +242,20 @@ def _numbers(months: xr.Dataset, variable: str, categories: Categories) -> Value
     flag = months["quality_flag"].transpose("time", "latitude", "longitude")
     numbers = flag
     if variable != "quality_flag":
-        share = months[variable].fillna(0.0)
-        largest = share.argmax("ecosystem").where(share.sum("ecosystem") > 0)
-        numbers = largest.broadcast_like(flag).transpose(*flag.dims)
+        numbers = _largest(months[variable], months["ecosystem_fraction"]).transpose(*flag.dims)
     named = numbers.where(numbers.isin(list(categories.names)))
     return np.asarray(named.values, dtype=np.float64)
+
+
+def _largest(density: xr.DataArray, fraction: xr.DataArray) -> xr.DataArray:
+    """Number of the class whose flux is largest, up or down; NaN where no class has any."""
+    largest = xr.zeros_like(density.isel(ecosystem=0), dtype=np.float32).load()
+    number = xr.full_like(largest, np.nan)
+    for i in range(density.sizes["ecosystem"]):
+        flux = abs(density.isel(ecosystem=i) * fraction.isel(ecosystem=i)).load()
+        above = flux > largest
+        largest, number = largest.where(~above, flux), number.where(~above, i)
+    return number
 
 
 def _quantile(array: xr.DataArray, level: float) -> xr.DataArray:

@@ -9,14 +9,36 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ch4grid.api import budget, causal_graph, export, open, plan, regrid, run, spreads
+    from ch4grid.api import (
+        budget,
+        causal_graph,
+        difference,
+        export,
+        open,
+        plan,
+        regrid,
+        run,
+        spreads,
+    )
     from ch4grid.grid import Grid
 
 _HOME = dict.fromkeys(
-    ("budget", "causal_graph", "export", "open", "plan", "regrid", "run", "spreads"), "ch4grid.api"
+    ("budget", "causal_graph", "difference", "export", "open", "plan", "regrid", "run", "spreads"),
+    "ch4grid.api",
 ) | {"Grid": "ch4grid.grid"}
 
-__all__ = ["Grid", "budget", "causal_graph", "export", "open", "plan", "regrid", "run", "spreads"]
+__all__ = [
+    "Grid",
+    "budget",
+    "causal_graph",
+    "difference",
+    "export",
+    "open",
+    "plan",
+    "regrid",
+    "run",
+    "spreads",
+]
 
 
 def __getattr__(name: str) -> Any:

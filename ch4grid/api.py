@@ -16,6 +16,8 @@ from ch4grid.remote import is_url, open_dataset
 from ch4grid.stores import Workspace
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ch4grid.exports import Exported
     from ch4grid.graph import CausalGraph
     from ch4grid.outcomes import Outcome
@@ -141,6 +143,38 @@ def spreads(
     """
     cut, _ = account.select_years(ds, years)
     return account.spreads(cut, account.place_of(cut, region, feature))
+
+
+def difference(new: xr.Dataset, old: xr.Dataset, *, level: float = 0.9) -> "pd.DataFrame":
+    """Mean annual difference of a scenario to history, over the cells and months that both have, member by member.
+
+    Totals of two cubes do not compare where a scenario leaves cells out, nor where the two have other years.
+
+    Args:
+        new: An opened scenario.
+        old: The opened historical product of the same version.
+        level: Coverage of the interval.
+
+    Returns:
+        Columns ecosystem (`all` first), lower, mean, upper [Tg per year], and years, those that both have.
+
+    Raises:
+        InputError: The two have no year in common.
+    """
+    found = budgets.paired_difference(new, old, account.gas_of(new), level)
+    if found is None:
+        raise InputError(
+            "no year is in both products",
+            where="difference",
+            expected=f"a year of {old.attrs.get('id')}: {_years(old)}",
+            found=f"those of {new.attrs.get('id')}: {_years(new)}",
+            fix="Make the year that is lacking: `ch4grid run RECIPE --year Y`, with `--scenario NAME` or without",
+        )
+    return found
+
+
+def _years(ds: xr.Dataset) -> str:
+    return ", ".join(map(str, np.atleast_1d(ds.attrs.get("published_years", ())))) or "none"
 
 
 def export(

@@ -197,7 +197,8 @@ def _client(spec: str) -> Iterator[Any]:
     from distributed import Client
 
     # What matters reaches the user as an error, also that of a task; Dask's own account of it does not.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if spec.startswith(ADDRESSES):
         try:
             client = Client(spec, timeout=CONNECT_TIMEOUT)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ch4grid import budgets, catalog, cube, pages
+from ch4grid import budgets, catalog, cube, ledger, pages
 from ch4grid.recipe import Recipe
 from ch4grid.scenarios import STRUCTURAL, followers, response_in_words
 from ch4grid.totals import LEVEL
@@ -76,6 +76,12 @@ def paired(store: Path, recipe: Recipe) -> pd.DataFrame | None:
         return None
     with catalog.open_store(store) as new, catalog.open_store(past) as old:
         return budgets.paired_difference(new, old, recipe.gas_row, LEVEL)
+
+
+def without_history(store: Path) -> tuple[int, ...]:
+    """Years of a scenario that the historical product beside it lacks."""
+    past = set(ledger.published_years(store.with_name(f"{HISTORY}.zarr")))
+    return tuple(year for year in ledger.published_years(store) if year not in past)
 
 
 def scenario_attributes(recipe: Recipe, name: str, checkpoint: "Checkpoint") -> dict[str, str]:

@@ -4,9 +4,7 @@ Pure data: no expressions, includes, environment variables or class paths. Year,
 arguments of a run, never keys. An unknown key is an error that names its path.
 """
 
-import difflib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ch4grid.causal import Discovery
 from ch4grid.cube import ATTRIBUTION
+from ch4grid.diagnosis import first_problem
 from ch4grid.drivers import DriverSource
 from ch4grid.drivers.cube.gaps import Policy
 from ch4grid.errors import RecipeError
@@ -363,67 +362,3 @@ def read_yaml(path: Path) -> dict[str, Any]:
             found=type(document).__name__,
         )
     return document
-
-
-def first_problem(error: ValidationError, document: dict[str, Any], kind: type[BaseModel]) -> str:
-    """One sentence for the most telling of pydantic's findings: an unknown key before a missing one.
-
-    Args:
-        error: What decoding found.
-        document: What was decoded.
-        kind: What it should be; its keys are those that a misspelt one is compared with.
-    """
-    problems = [
-        p for p in error.errors() if not _of_other_branch(p["loc"], document)
-    ] or error.errors()
-    rank = {"extra_forbidden": 0, "union_tag_invalid": 1, "missing": 2}
-    problem = min(problems, key=lambda p: rank.get(p["type"], 1))
-    place = _place(problem["loc"], document)
-    if problem["type"] == "extra_forbidden":
-        key = str(problem["loc"][-1])
-        close = difflib.get_close_matches(key, sorted(_known_keys(kind.model_json_schema())), n=1)
-        return f"unknown key {place!r}" + (f"; did you mean {close[0]!r}" if close else "")
-    if problem["type"] == "missing":
-        return f"key {place!r} is missing"
-    found = problem.get("input")
-    shown = f", found {found!r}" if isinstance(found, str | int | float | bool | type(None)) else ""
-    return (
-        f"key {place!r}: {problem['msg'].removeprefix('Value error, ')}{shown}"
-        if place
-        else str(problem["msg"])
-    )
-
-
-def _of_other_branch(loc: tuple[int | str, ...], document: dict[str, Any]) -> bool:
-    """Whether a finding belongs to a kind of model that the recipe does not mean."""
-    if len(loc) < 2 or loc[0] != "model" or not isinstance(document.get("model"), dict):
-        return False
-    keys = {"ModelCheckpoint": "checkpoint", "ModelFile": "recipe", "ModelBest": "best"}
-    meant = next((k for k in keys.values() if k in document["model"]), "")
-    branch = keys.get(str(loc[1]), "")
-    return branch != meant
-
-
-def _place(loc: tuple[int | str, ...], document: dict[str, Any]) -> str:
-    """The path of a key as a user would write it: union tags, which pydantic inserts, are left out."""
-    place = ""
-    node: object = document
-    for step in loc:
-        if isinstance(step, int):
-            place += f"[{step}]"
-            node = node[step] if isinstance(node, list) and step < len(node) else None
-        elif (isinstance(node, dict) and step in node) or step == loc[-1]:
-            place += f".{step}" if place else step
-            node = node.get(step) if isinstance(node, dict) else None
-    return place
-
-
-def _known_keys(node: object) -> Iterator[str]:
-    """Every key that some part of a JSON Schema knows."""
-    if isinstance(node, dict):
-        yield from node.get("properties", {})
-        for value in node.values():
-            yield from _known_keys(value) if isinstance(value, dict | list) else ()
-    elif isinstance(node, list):
-        for value in node:
-            yield from _known_keys(value) if isinstance(value, dict | list) else ()

@@ -339,9 +339,16 @@ def _against_history(
     if not recipe.scenarios[todo.scenario].changes:
         return None, ()
     told = disclosure.left_out(todo.store)
+    alone = disclosure.without_history(todo.store)
+    if alone:
+        listed = ", ".join(map(str, alone))
+        told += (
+            f"no difference to historical for {listed}: not published there; run the recipe for "
+            f"{'this year' if len(alone) == 1 else 'these years'} without --scenario",
+        )
     found = disclosure.paired(todo.store, recipe)
     if found is None:
-        return None, (*told, "no year of the historical product to compare with")
+        return None, told
     rows = tuple({str(k): v for k, v in row.items()} for row in found.to_dict("records"))
     lines = [
         f"difference to historical, {r['ecosystem']}: {r['mean']:+.3g} Tg yr-1"

@@ -20,12 +20,14 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
     [ -x "$root/.venv/bin/python" ] || "$python" -m venv "$root/.venv"
     # shellcheck disable=SC1091 # made by this script
     . "$root/.venv/bin/activate"
+    # shellcheck disable=SC2034 # read by those who source this
+    made_here=yes
 fi
 
 # Installs once per state of pyproject.toml and constraints.txt.
 stamp="$VIRTUAL_ENV/ch4grid-$(cat "$root/pyproject.toml" "$root/deploy/constraints.txt" | cksum | tr ' ' '-').installed"
 if [ ! -f "$stamp" ]; then
-    echo "Installing ch4grid into $VIRTUAL_ENV (a few minutes the first time)"
+    echo "Installing ch4grid into $VIRTUAL_ENV: 3 GB, silent for a few minutes the first time"
     # torch first and pinned: a later, unpinned resolution could pull the CUDA build
     python -m pip install --quiet --disable-pip-version-check --constraint "$root/deploy/constraints.txt" torch
     python -m pip install --quiet --disable-pip-version-check --constraint "$root/deploy/constraints.txt" \

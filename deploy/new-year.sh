@@ -59,6 +59,14 @@ done
 [ -n "$recipe" ] || wrong "no recipe"
 case $year in *[!0-9]* | "") wrong "--year takes a number, not '$year'" ;; esac
 
+# cron and its like do not know the environment that the project's own commands made
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+command -v ch4grid >/dev/null || PATH=$root/.venv/bin:$PATH
+command -v ch4grid >/dev/null || {
+    echo "new-year.sh: no ch4grid on PATH, and none in $root/.venv. Activate its environment, or make one: sh deploy/run.sh" >&2
+    exit 2
+}
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # a signal ends the script through the trap above, with its exit code

@@ -3,4 +3,5 @@
 # Further arguments go to `ch4grid run`, e.g. `sh deploy/run.sh --year 2004`.
 # shellcheck source=deploy/environment.sh
 . "$(dirname -- "$0")/environment.sh"
-exec ch4grid run "$root/recipes/tiny.yaml" "$@"
+ch4grid run "$root/recipes/tiny.yaml" "$@"
+[ -z "${made_here:-}" ] || echo "shell    . $root/.venv/bin/activate   (for the commands ch4grid and python)"

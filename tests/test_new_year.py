@@ -5,6 +5,7 @@ The real one is run by the documentation: `docs/howto/scheduled-update.md`.
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,3 +169,24 @@ def test_every_command_that_it_asks_would_be_understood(machine: Machine) -> Non
     machine(*YEAR, *MIRROR, inventory=[3, 0])
     for words in machine.asked:
         documented.parse(words)
+
+
+def test_without_an_active_environment_the_one_of_the_project_is_taken(tmp_path: Path) -> None:
+    script = tmp_path / "project" / "deploy" / "new-year.sh"
+    script.parent.mkdir(parents=True)
+    script.write_bytes(SCRIPT.read_bytes())
+    bare = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+
+    def ended() -> tuple[int, str]:
+        done = subprocess.run(
+            ["sh", str(script), *YEAR], env=bare, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    code, told = ended()
+    assert (code, "sh deploy/run.sh" in told) == (2, True)
+    program = tmp_path / "project" / ".venv" / "bin" / "ch4grid"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho its own says $1 >&2\nexit 2\n")
+    program.chmod(0o755)
+    assert ended() == (2, "its own says inventory\n")

@@ -71,6 +71,24 @@ def test_an_unknown_model_setting_is_named(tmp_path: Path) -> None:
         load(changed(tmp_path, {"model": {"architecture": "ctgat", "widht": 8}}))
 
 
+def test_an_unknown_architecture_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    path = changed(tmp_path, {"model": {"architecture": "ctgta"}})
+    words = r"key 'model\.architecture': unknown 'ctgta'; did you mean 'ctgat'; known are .*ridge"
+    with pytest.raises(RecipeError, match=words):
+        load(path)
+
+
+def test_an_unknown_source_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    path = changed(tmp_path, {"drivers": [{"source": "griddded", "path": "x.nc"}]})
+    with pytest.raises(RecipeError, match=r"'drivers\[0\]\.source'.*did you mean 'gridded'"):
+        load(path)
+
+
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"key 'drivers\[0\]\.source' is missing"):
+        load(changed(tmp_path, {"drivers": [{"path": "x.nc"}]}))
+
+
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="key 'grid' is missing"):
         load(changed(tmp_path, {}, drop="grid"))

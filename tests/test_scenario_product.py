@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from planted_model import fitted
@@ -12,8 +13,9 @@ from planted_recipe import publish, recipe, write_inputs
 from planted_scenarios import CHANGES, PUBLISHED, YEARS, made, product
 from test_end_to_end import objects
 
+import ch4grid
 from ch4grid import budgets, catalog, cube
-from ch4grid.errors import RecipeError
+from ch4grid.errors import InputError, RecipeError
 from ch4grid.planning import plan
 from ch4grid.running import verify
 from ch4grid.stores import Workspace
@@ -81,6 +83,32 @@ def test_the_outcome_tells_the_paired_difference_of_the_members(made: Workspace)
     assert row["lower"] < row["mean"] < row["upper"]
     assert "difference to historical, all" in done.in_words()
     assert json.dumps(done.as_dict())
+
+
+def test_the_difference_of_two_opened_products_is_that_of_the_outcome(made: Workspace) -> None:
+    told = pd.DataFrame(publish(made, CHANGES, scenario="warmer").difference)
+    new, past = product(made, "warmer"), product(made, "historical")
+    pd.testing.assert_frame_equal(ch4grid.difference(new, past), told)
+    narrow = ch4grid.difference(new, past, level=0.5)
+    assert (narrow["upper"] - narrow["lower"])[0] < (told["upper"] - told["lower"])[0]
+
+
+def test_products_without_a_common_year_have_no_difference(made: Workspace) -> None:
+    first, last = product(made, "warmer", 2001), product(made, "historical", 2002)
+    with pytest.raises(InputError, match="no year is in both products"):
+        ch4grid.difference(first, last)
+
+
+def test_a_scenario_without_its_year_of_history_says_what_is_lacking(
+    made: Workspace, tmp_path: Path
+) -> None:
+    alone = write_inputs(tmp_path)
+    (tmp_path / "model" / "checkpoint.json").write_bytes(
+        (made.data / "model" / "checkpoint.json").read_bytes()
+    )
+    done = publish(alone, CHANGES, scenario="warmer", years=YEARS[:1])
+    assert done.difference is None
+    assert "no difference to historical for 2001: not published there" in done.in_words()
 
 
 def blanked(ds: xr.Dataset, where: xr.DataArray) -> xr.Dataset:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ch4grid.diagnosis import first_problem
 from ch4grid.errors import RecipeError
 from ch4grid.evaluation import Model, SplitKind
 from ch4grid.models.zoo import DECIDING_SPLIT
@@ -15,7 +16,6 @@ from ch4grid.recipe import (
     Section,
     Simulation,
     Years,
-    first_problem,
     read_yaml,
 )
 from ch4grid.recipe import load as load_product

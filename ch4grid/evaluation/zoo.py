@@ -6,28 +6,13 @@ from pydantic import Field
 
 from ch4grid.evaluation.causal_forest import CausalForest
 from ch4grid.models import CTGATConfig, ModelConfig
-from ch4grid.models.ced_fuzzy import CedFuzzy
 from ch4grid.models.cham_net import ChamNet
 from ch4grid.models.learner import Learner
 from ch4grid.models.raci import RACI
 from ch4grid.models.sequence.config import Architecture, SequenceConfig
 from ch4grid.models.stacking import Stack
-from ch4grid.models.tabular import (
-    KNN,
-    MLP,
-    SVR,
-    CausalParents,
-    Climatology,
-    ElasticNet,
-    ExtraTrees,
-    GaussianProcess,
-    LightGBM,
-    MagnitudePattern,
-    QuantileForest,
-    RandomForest,
-    Ridge,
-    XGBoost,
-)
+from ch4grid.models.standalone import Standalone
+from ch4grid.models.tabular import SVR, ElasticNet, ExtraTrees
 from ch4grid.models.transfer.config import Technique, Transfer
 
 # What a benchmark may name: all that a product may, and the causal forest, which makes no product.
@@ -51,8 +36,16 @@ GRAPH_MODELS: dict[str, CTGATConfig] = {
 }
 # Steps of networks that a benchmark fits some hundred times.
 STEPS = 120
+# Models of the union that stand in the zoo several times, each time with other settings.
+SEVERAL = (CTGATConfig, SequenceConfig, Transfer)
 # CT-GAT beside models that go wrong in other ways: trees, a kernel, lines.
 STACK = Stack(of=(GRAPH_MODELS["ctgat"], ExtraTrees(), SVR(), ElasticNet()))
+
+
+def _plain() -> dict[str, Learner]:
+    """The models of the union with the settings of their classes."""
+    union, _ = get_args(Standalone)
+    return {model().architecture: model() for model in get_args(union) if model not in SEVERAL}
 
 
 def zoo(*, simulated: bool = False) -> dict[str, Learner]:
@@ -65,26 +58,11 @@ def zoo(*, simulated: bool = False) -> dict[str, Learner]:
         name: SequenceConfig(architecture=name, members=1, steps=STEPS)
         for name in get_args(Architecture)
     }
-    found: dict[str, Learner] = {
-        "climatology": Climatology(),
-        "ridge": Ridge(),
-        "elastic-net": ElasticNet(),
-        "svr": SVR(),
-        "knn": KNN(),
-        "random-forest": RandomForest(),
-        "extra-trees": ExtraTrees(),
-        "xgboost": XGBoost(),
-        "lightgbm": LightGBM(),
-        "mlp": MLP(),
-        "gaussian-process": GaussianProcess(),
-        "quantile-forest": QuantileForest(),
-        "magnitude-pattern": MagnitudePattern(),
-        "causal-parents-rf": CausalParents(),
+    found: dict[str, Learner] = _plain() | {
         "causal-forest": CausalForest(),
         **networks,
         "cham-net": ChamNet(members=1),
         "raci": RACI(members=1),
-        "ced-fuzzy": CedFuzzy(),
         **GRAPH_MODELS,
         "stack": STACK,
     }

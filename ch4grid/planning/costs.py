@@ -18,14 +18,19 @@ STORED_SHARE = 0.25
 # (cell, class) pairs per cell of a global grid, and their months predicted per second and member on one core: measured
 # on the flagship recipe.
 PAIRS_PER_CELL = 0.8
-MONTHS_PER_SECOND = 95_000.0
-# Seconds per cell on one core: to read and regrid a month of drivers (flagship recipe), to bring a year of a region to
-# the product's variables and write it, to make the class areas of a year, to read a year back and tell of it (embedded
-# recipe).
-SECONDS_PER_DRIVER_CELL = 5.4e-6
+MONTHS_PER_SECOND = 130_000.0
+# Seconds per cell on one core: to read and regrid a month of drivers, to bring a year of a region to the product's
+# variables and write it, to make the class areas of a year, to read a year back and tell of it. Measured on the
+# flagship recipe.
+SECONDS_PER_DRIVER_CELL = 1.4e-6
 SECONDS_PER_CELL_WRITTEN = 1e-4
-SECONDS_PER_AREA_CELL = 1e-5
-SECONDS_PER_CELL_PUBLISHED = 1e-4
+SECONDS_PER_AREA_CELL = 7e-5
+SECONDS_PER_CELL_PUBLISHED = 2.4e-5
+# What a month of MODIS climate modelling grids takes besides, whatever the product's grid: seconds, and copies of one
+# of its planes of 0.05 degrees. Measured on the flagship recipe.
+SECONDS_PER_CMG_MONTH = 1.7
+CMG_COPIES = 4
+CMG_CELLS = 3600 * 7200
 # Seconds to compare a region with the version before and copy it, and per cell of it: measured on a twin of 10 degrees.
 SECONDS_PER_COPY = 0.1
 SECONDS_PER_CELL_COPIED = 2e-5
@@ -42,9 +47,11 @@ SECONDS_PER_PAGE = 1.5
 READER_BYTES = 400_000_000
 PROCESS_BYTES = 800_000_000
 FIT_BYTES = 150_000_000
-# Copies that are held at once: of a region's densities, of the class areas of a year while they are made.
-DENSITY_COPIES = 5
-AREA_COPIES = 9
+# Copies that are held at once: of a region's densities, of the class areas of a year while they are made, of its
+# densities while it is published. Measured on the flagship recipe.
+DENSITY_COPIES = 7
+AREA_COPIES = 8
+PUBLISHED_COPIES = 4
 # Copies of the shares of all cells in the regions that a recipe adds, held while they are joined and written.
 SHARE_COPIES = 3
 DOUBLE_BYTES = 8
@@ -139,11 +146,14 @@ class Costs:
     def read(self) -> Cost:
         """A month of drivers."""
         plane = self.shape.cells * self.shape.drivers * FLOAT_BYTES
+        fine = "modis" in self.shape.sources.split(",")
         return self._cost(
             READ,
             stored=plane + self.shape.cells * MARK_BYTES,
-            held=2 * plane,
-            seconds=SECONDS_PER_MONTH + self.shape.cells * SECONDS_PER_DRIVER_CELL,
+            held=2 * plane + fine * CMG_COPIES * CMG_CELLS * FLOAT_BYTES,
+            seconds=SECONDS_PER_MONTH
+            + fine * SECONDS_PER_CMG_MONTH
+            + self.shape.cells * SECONDS_PER_DRIVER_CELL,
         )
 
     def areas(self) -> Cost:
@@ -199,7 +209,7 @@ class Costs:
         return self._cost(
             PUBLISH,
             stored=(PAGE_BYTES + MAP_BYTES * self.shape.cells) / STORED_SHARE,
-            held=2 * raw,
+            held=PUBLISHED_COPIES * raw,
             seconds=SECONDS_PER_PAGE + self.shape.cells * SECONDS_PER_CELL_PUBLISHED,
         )
 

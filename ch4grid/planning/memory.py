@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ch4grid.errors import RecipeError
+from ch4grid.planning.costs import PROCESS_BYTES, READER_BYTES
 from ch4grid.planning.document import Plan
-from ch4grid.planning.tasks import SPREAD, largest
+from ch4grid.planning.tasks import SPREAD, STAGES, largest
 
 # Share of the machine's memory that a run may take when nobody says otherwise.
 DEFAULT_SHARE = 0.9
@@ -37,11 +38,11 @@ _LIMIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%|[KMGT]I?B|B?)\s*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Footprint:
-    """Predicted memory of a run on this machine, when every process is at its peak.
+    """Predicted memory of a run on this machine in the stage that takes most of it.
 
     Args:
-        first: The first process, and everything where it works alone [bytes].
-        worker: One worker [bytes]; zero where there are none on this machine.
+        first: The first process in that stage, and everything where it works alone [bytes].
+        worker: One worker in that stage [bytes]; zero where there are none on this machine.
         workers: Worker processes on this machine.
         limit: What they may hold together [bytes].
         asked: The limit as the user wrote it; empty for the default.
@@ -88,12 +89,21 @@ def footprint(plan: Plan, processes: int | None, limit: str = "") -> Footprint:
     Raises:
         RecipeError: The limit is neither bytes nor a share.
     """
-    spread = largest(t for t in plan.tasks if t.stage in SPREAD)
-    own = largest(t for t in plan.tasks if t.stage not in SPREAD)
     allowed = limit_bytes(limit) if limit else round(DEFAULT_SHARE * machine_memory())
+    peaks = {stage: largest(t for t in plan.tasks if t.stage == stage) for stage in STAGES}
+    found = [
+        Footprint(*_held(stage, peak, processes), processes or 0, allowed, limit)
+        for stage, peak in peaks.items()
+        if peak
+    ]
+    return max(found, key=lambda f: f.total, default=Footprint(0, 0, 0, allowed, limit))
+
+
+def _held(stage: str, peak: int, processes: int | None) -> tuple[int, int]:
+    """What the first process and a worker hold in a stage [bytes]: stages follow one another, so one of them waits."""
     if processes == 0:
-        return Footprint(max(own, spread), 0, 0, allowed, limit)
-    return Footprint(own, spread, processes or 0, allowed, limit)
+        return peak, 0
+    return (PROCESS_BYTES, peak) if stage in SPREAD else (peak, READER_BYTES)
 
 
 def refuse_above(found: Footprint) -> None:

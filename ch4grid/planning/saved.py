@@ -60,11 +60,12 @@ def read(path: Path) -> SavedPlan:
         )
         form = document["format"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = error.strerror if isinstance(error, OSError) else f"{type(error).__name__} {error}"
         raise InputError(
             "no plan can be read here",
             where=path,
             expected="the JSON of `ch4grid plan RECIPE --save FILE`",
-            found=" ".join(f"{type(error).__name__} {error}".split())[:200],
+            found=" ".join(str(told).split())[:200],
         ) from None
     if form != FORMAT or digest_of(identity) != found.digest:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,7 @@ class Explanation:
         v, main = self.value, self.objects[0]
         lines = [
             f"{self.product}, {self.month}, cell {self.latitude:g} N {self.longitude:g} E",
-            f"flux      {_number(v['flux'])} {FLUX_UNITS}, 90 % interval {_number(v['quantiles'].get('0.05'))} to "
-            f"{_number(v['quantiles'].get('0.95'))}, standard error {_number(v['standard_error'])}",
+            _flux_in_words(v),
             f"quality   {self.quality[0]}: {self.quality[1]}; dissimilarity index {_number(v['dissimilarity_index'])}",
         ]
         lines += [
@@ -309,6 +309,16 @@ def _version_reason(origin: Origin) -> str:
         if v < origin.version
     ]
     return f"{version} follows v{max(older)}" if older else f"{version}, first version"
+
+
+def _flux_in_words(value: Mapping[str, Any]) -> str:
+    if value["flux"] is None:
+        return "flux      missing, see quality"
+    lower, upper = (_number(value["quantiles"].get(q)) for q in ("0.05", "0.95"))
+    return (
+        f"flux      {_number(value['flux'])} {FLUX_UNITS}, 90 % interval {lower} to {upper}, "
+        f"standard error {_number(value['standard_error'])}"
+    )
 
 
 def _number(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """The memory guard: what runs at once is added up, and what is above the limit is refused before any work."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from planted_recipe import publish, recipe, write_inputs
@@ -8,6 +9,7 @@ from planted_recipe import publish, recipe, write_inputs
 from ch4grid.errors import RecipeError
 from ch4grid.planning import memory, plan
 from ch4grid.planning.memory import Footprint, footprint, limit_bytes, refuse_above
+from ch4grid.planning.tasks import Task
 from ch4grid.stores import Workspace
 
 GB = 10**9
@@ -52,8 +54,20 @@ def test_workers_and_the_first_process_are_added_up(fresh: Workspace) -> None:
     alone, four, elsewhere = (footprint(found, n, "8GB") for n in (0, 4, None))
     assert alone.total == found.peak_memory
     assert four.total == four.first + 4 * four.worker > alone.total
-    assert elsewhere.total == four.first
+    assert elsewhere.total == elsewhere.first < four.total
     assert "4 workers x" in four.in_words()
+
+
+def test_stages_follow_one_another_so_only_the_hungriest_counts() -> None:
+    def of(**peaks: int) -> Footprint:
+        tasks = [Task(stage, "a", "new", "", peak_memory=peak) for stage, peak in peaks.items()]
+        return footprint(SimpleNamespace(tasks=tasks), 2, "80GB")  # type: ignore[arg-type]
+
+    read, made = {"read drivers": 3 * GB}, {"make class areas": 9 * GB}
+    assert (of(**read).worker, of(**made).first) == (3 * GB, 9 * GB)
+    assert of(**made) == of(**read, **made)
+    assert of(**read).total > 6 * GB
+    assert of().total == 0
 
 
 def test_the_refusal_says_prediction_limit_and_what_to_change() -> None:

@@ -77,7 +77,8 @@ def refuse(holdings: Sequence[Holding], policy: Policy) -> None:
         if policy == "strict"
         else "every static variable, and every other one in some month",
         found="; ".join(told[:NAMED]) + more,
-        fix="Fetch them (`ch4grid fetch`), shorten the period, or set `gaps: flag` or `gaps: fill` in the recipe"
+        fix="Bring them (`ch4grid fetch` does where an archive has them), ask for other years, or set `gaps: flag` or "
+        "`gaps: fill` in the recipe"
         if policy == "strict"
         else "Check the path in the recipe, or take the variable out of it",
     )

@@ -17,6 +17,8 @@ from test_end_to_end import objects, small_recipe, store_of
 
 FIRST: tuple[str, ...] = ()
 SECOND = ("--year", "2002")
+# Seconds between two looks of the reader, which takes a core while it looks.
+LOOK = 0.1
 
 
 def start(folder: Path, years: tuple[str, ...]) -> subprocess.Popen[bytes]:
@@ -37,7 +39,7 @@ def run_to_the_end(folder: Path, years: tuple[str, ...]) -> float:
     process = start(folder, years)
     while process.poll() is None:
         check_that_whole_years_are_seen(folder)
-        time.sleep(0.02)
+        time.sleep(LOOK)
     assert process.returncode == 0, process.communicate()[1].decode()
     process.communicate()
     check_that_whole_years_are_seen(folder)
@@ -50,7 +52,7 @@ def run_and_kill(folder: Path, years: tuple[str, ...], seconds: float, *, whole:
     process = start(folder, years)
     while process.poll() is None and time.monotonic() - begun < seconds:
         check_that_whole_years_are_seen(folder)
-        time.sleep(0.02)
+        time.sleep(LOOK)
     told = "ended before the kill"
     if process.poll() is None and whole:
         os.killpg(process.pid, signal.SIGKILL)

@@ -289,11 +289,12 @@ def inventory(
         say(made.in_words())
     if made.lacking:
         first = made.lacking[0]
+        named = " ".join(filter(None, (first.source, first.variable, first.month)))
         raise InputError(
             f"{len(made.lacking)} of {len(made.entries)} entries are missing or damaged",
             where=recipe,
-            found=f"{first.source} {first.variable} {first.month or ''}: {first.reason or first.state}",
-            fix="`ch4grid fetch RECIPE --year Y` brings what a remote holds",
+            found=f"{named}: {first.reason or first.state}",
+            fix="Bring them (`ch4grid fetch RECIPE --year Y` does where an archive has them)",
         )
 
 

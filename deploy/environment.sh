@@ -21,7 +21,7 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
     # shellcheck disable=SC1091 # made by this script
     . "$root/.venv/bin/activate"
     # shellcheck disable=SC2034 # read by those who source this
-    made_here=yes
+    own_environment=yes
 fi
 
 # Installs once per state of pyproject.toml and constraints.txt.

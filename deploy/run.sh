@@ -4,4 +4,4 @@
 # shellcheck source=deploy/environment.sh
 . "$(dirname -- "$0")/environment.sh"
 ch4grid run "$root/recipes/tiny.yaml" "$@"
-[ -z "${made_here:-}" ] || echo "shell    . $root/.venv/bin/activate   (for the commands ch4grid and python)"
+[ -z "${own_environment:-}" ] || echo "shell    . $root/.venv/bin/activate   (for the commands ch4grid and python)"

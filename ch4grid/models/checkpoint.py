@@ -14,13 +14,13 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
 from ch4grid.graph import CausalGraph
+from ch4grid.models import checkpoint_encoding as encoding
 from ch4grid.models.attention import ParentLists
 from ch4grid.models.batching import batches
 from ch4grid.models.checkpoint_files import (
@@ -50,16 +50,13 @@ from ch4grid.models.teleconnection import (
     placed,
     seasonal_differences,
 )
-from ch4grid.models.zoo import ModelConfig
 from ch4grid.stores import sweep_partial, write_atomic
 from ch4grid.structure import StructuralModel
 from ch4grid.vocabulary import ECOSYSTEMS, GASES
 
 # Location, scale and quantiles.
 LAW = 2 + len(QUANTILES)
-BANK = ("dynamic", "static", "latitude", "longitude", "ecosystem", "month")
 
-Arrays = dict[str, NDArray[Any]]
 Integers = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
@@ -154,9 +151,18 @@ class Checkpoint:
                 folder / ARRAYS, f"sha256 {document['arrays_sha256'][:16]}", "other bytes"
             )
         try:
-            return _decode(document, load_arrays(content[ARRAYS]))
+            return cls._of(document, load_arrays(content[ARRAYS]))
         except (KeyError, TypeError, ValueError, SafetensorError) as error:
             raise damaged(folder, "a checkpoint of this version", str(error)) from error
+
+    @classmethod
+    def _of(cls, document: dict[str, Any], arrays: encoding.Arrays) -> "Checkpoint":
+        """The checkpoint of both files' content."""
+        parts = tuple(
+            cls._of(part, below(arrays, f"part.{i}."))
+            for i, part in enumerate(document.get("parts", ()))
+        )
+        return cls(**encoding.fields(document, arrays), parts=parts)
 
     def predict(
         self,
@@ -333,118 +339,10 @@ class Checkpoint:
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
-        arrays = save_arrays(_arrays(self))
-        document = {"format": FORMAT, "arrays_sha256": sha256(arrays)} | self._document()
+        arrays = save_arrays(encoding.arrays(self))
+        document = {"format": FORMAT, "arrays_sha256": sha256(arrays)} | encoding.document(self)
         text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False)
         return {ARRAYS: arrays, DOCUMENT: (text + "\n").encode()}
-
-    def _document(self) -> dict[str, Any]:
-        """All that is not numbers, as JSON values."""
-        document: dict[str, Any] = {
-            "config": stored(self.config),
-            "gas": self.gas,
-            "scaler": self.scaler.to_json(),
-            "graph": json.loads(self.graph.to_json()),
-            "steps": [member.steps for member in self.members],
-            "bank": {"site": self.bank.site.tolist()},
-            "applicability": {
-                "mean_distance": self.applicability.mean_distance,
-                "threshold": self.applicability.threshold
-                if np.isfinite(self.applicability.threshold)
-                else None,
-            },
-            "calibration": self.calibration,
-            "skill": list(self.skill),
-            "meta": self.meta,
-        }
-        if self.structure is not None:
-            document["structure"] = json.loads(self.structure.to_json())
-        if self.refit is not None:
-            document["refit"] = self.refit.document()
-        if self.parts:
-            document["parts"] = [part._document() for part in self.parts]
-            document["weights"] = list(self.weights)
-        return document
-
-
-def _arrays(checkpoint: Checkpoint) -> Arrays:
-    """Everything that is numbers, by name, contiguous as safetensors wants it."""
-    bank = checkpoint.bank
-    arrays: Arrays = {f"bank.{name}": getattr(bank, name) for name in BANK}
-    arrays |= {
-        "static_weights": checkpoint.static_weights,
-        "applicability.features": checkpoint.applicability.features,
-        "applicability.weights": checkpoint.applicability.weights,
-        "probability": np.stack([member.probability for member in checkpoint.members]),
-    }
-    if checkpoint.mixture is not None:
-        arrays["mixture"] = checkpoint.mixture.coefficients
-    if checkpoint.calendar is not None:
-        arrays["calendar"] = checkpoint.calendar
-    for i, member in enumerate(checkpoint.members):
-        arrays |= {f"member.{i}.{name}": values for name, values in member.weights.items()}
-    if checkpoint.refit is not None:
-        arrays |= checkpoint.refit.arrays()
-    for i, part in enumerate(checkpoint.parts):
-        arrays |= {f"part.{i}.{name}": values for name, values in _arrays(part).items()}
-    return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
-
-
-def _decode(document: dict[str, Any], arrays: Arrays) -> Checkpoint:
-    """The checkpoint of both files' content."""
-    members = []
-    for i, steps in enumerate(document["steps"]):
-        members.append(Member(below(arrays, f"member.{i}."), arrays["probability"][i], steps))
-    limit = document["applicability"]["threshold"]
-    config, graph = (
-        decoded(document["config"]),
-        CausalGraph.from_json(json.dumps(document["graph"])),
-    )
-    return Checkpoint(
-        config=config,
-        gas=document["gas"],
-        scaler=Scaler.from_json(document["scaler"]),
-        graph=graph,
-        members=tuple(members),
-        bank=Points(
-            **{name: arrays[f"bank.{name}"] for name in BANK},
-            site=np.array(document["bank"]["site"], dtype=str),
-        ),
-        static_weights=arrays["static_weights"],
-        applicability=Applicability(
-            features=arrays["applicability.features"],
-            weights=arrays["applicability.weights"],
-            mean_distance=document["applicability"]["mean_distance"],
-            threshold=np.inf if limit is None else limit,
-        ),
-        calibration=document["calibration"],
-        skill=tuple(document["skill"]),
-        meta=document["meta"],
-        structure=_structure(document.get("structure")),
-        mixture=ClassMixture(arrays["mixture"]) if "mixture" in arrays else None,
-        calendar=arrays.get("calendar"),
-        refit=Refit.from_files(
-            arrays, document["refit"], learner=config, gas=GASES[document["gas"]], graph=graph
-        )
-        if "refit" in document
-        else None,
-        parts=tuple(
-            _decode(part, below(arrays, f"part.{i}."))
-            for i, part in enumerate(document.get("parts", ()))
-        ),
-        weights=tuple(document.get("weights", ())),
-    )
-
-
-def stored(config: Learner) -> dict[str, Any]:
-    """The settings of a model as a checkpoint holds them."""
-    return config.stored() if isinstance(config, CTGATConfig) else config.model_dump(mode="json")
-
-
-def decoded(document: dict[str, Any]) -> Learner:
-    """The settings of a model from a checkpoint."""
-    config: Learner = TypeAdapter(ModelConfig).validate_python(document, strict=False)
-    return config
 
 
 def laplace_laws(location: NDArray[np.float64], scale: NDArray[np.float64]) -> Singles:
@@ -453,7 +351,3 @@ def laplace_laws(location: NDArray[np.float64], scale: NDArray[np.float64]) -> S
     away = np.sign(level - 0.5) * -np.log(1 - 2 * np.abs(level - 0.5))
     quantiles = location + scale * away
     return np.concatenate([location[None], scale[None], quantiles]).astype(np.float32)
-
-
-def _structure(document: dict[str, Any] | None) -> StructuralModel | None:
-    return None if document is None else StructuralModel.from_json(json.dumps(document))

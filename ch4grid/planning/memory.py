@@ -46,6 +46,7 @@ class Footprint:
         workers: Worker processes on this machine.
         limit: What they may hold together [bytes].
         asked: The limit as the user wrote it; empty for the default.
+        alone: One process that does everything by itself, at its peak in any stage [bytes].
     """
 
     first: int
@@ -53,6 +54,7 @@ class Footprint:
     workers: int
     limit: int
     asked: str = ""
+    alone: int = 0
 
     @property
     def total(self) -> int:
@@ -91,8 +93,9 @@ def footprint(plan: Plan, processes: int | None, limit: str = "") -> Footprint:
     """
     allowed = limit_bytes(limit) if limit else round(DEFAULT_SHARE * machine_memory())
     peaks = {stage: largest(t for t in plan.tasks if t.stage == stage) for stage in STAGES}
+    alone = max(peaks.values())
     found = [
-        Footprint(*_held(stage, peak, processes), processes or 0, allowed, limit)
+        Footprint(*_held(stage, peak, processes), processes or 0, allowed, limit, alone)
         for stage, peak in peaks.items()
         if peak
     ]
@@ -156,9 +159,10 @@ def machine_memory() -> int:
 def _advice(found: Footprint) -> str:
     """What to change so that the run fits."""
     fitting = (found.limit - found.first) // found.worker if found.worker else 0
-    if found.workers > fitting >= 2:
+    fits = max(found.first, found.worker, found.alone) <= found.limit
+    if fits and found.workers > fitting >= 2:
         return f"Use fewer workers: --cluster local:{fitting}"
-    if found.workers > 1 and max(found.first, found.worker) <= found.limit:
+    if fits and found.workers > 1:
         return "Work in one process: --cluster local:1"
     return (
         "One process alone is above the limit: raise it, use a machine with more memory, or a coarser grid or fewer "

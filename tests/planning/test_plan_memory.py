@@ -78,6 +78,8 @@ def test_the_refusal_says_prediction_limit_and_what_to_change() -> None:
         refuse_above(Footprint(GB, GB, 4, 2 * GB))
     with pytest.raises(RecipeError, match="coarser grid"):
         refuse_above(Footprint(GB, 0, 0, GB // 2))
+    with pytest.raises(RecipeError, match="coarser grid"):
+        refuse_above(Footprint(GB, GB, 4, 2 * GB, alone=3 * GB))
 
 
 def test_a_run_above_the_limit_is_refused_before_anything_is_written(fresh: Workspace) -> None:
